@@ -1,0 +1,103 @@
+// Session: the client's side of the protocol without I/O, used alike by the client library and by the simulator
+// (PROTOCOL.md C1, C2, C4, P2, R1 to R4). It collects operations into signed envelopes (at most two in flight), sends
+// them to the primary, after T_retry to all, believes an outcome when w replicas agree on it, and runs quorum reads.
+//
+// Single-threaded: the owner calls it, sends what it asks for and calls completions itself. Time is the owner's
+// monotonic milliseconds; the wall clock is never asked: not_after comes from the hlc that w replicas report.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "consensus/quorum.h"
+#include "consensus/verifier.h"
+#include "kvstore/operation.h"
+#include "wire/client_messages.h"
+
+namespace loyal::client {
+
+struct SessionOptions {
+    consensus::ClientId client;
+    consensus::SessionId session;         // random, new for every Session
+    std::uint64_t retry_ms = 100;         // T_retry = 2*L0
+    std::uint64_t timeout_ms = 5'000;     // of an operation
+    std::size_t replicas_probe_every = 64;  // 1 of so many envelopes goes to all at once (C2)
+    std::size_t envelope_bytes_target = 256U << 10U;
+};
+
+enum class Certainty : std::uint8_t {
+    done,              // w replicas agree on the outcome
+    not_applied,       // surely not applied
+    maybe_applied,     // timed out: may have been applied, or may be later
+};
+
+struct WriteResult {
+    Certainty certainty = Certainty::done;
+    kvstore::Outcome outcome;                       // with done
+    std::vector<consensus::ReplicaId> replicas;     // that agreed
+    std::string why;                                // otherwise
+    bool denied = false;                            // unknown key or right missing
+};
+
+enum class ReadPath : std::uint8_t { fast, ordered, stale };
+struct ReadResult {
+    bool ok = false;
+    kvstore::RangeResult range;
+    kvstore::Revision revision;                     // of the store
+    consensus::Height executed;
+    consensus::Hlc hlc;
+    std::vector<consensus::ReplicaId> replicas;
+    ReadPath path = ReadPath::fast;
+    std::string why;
+    bool denied = false;
+    bool integrity = false;                         // answers came, but no quorum of them agreed
+};
+
+struct Outgoing {
+    consensus::ReplicaId to;
+    wire::ClientMessage message;
+};
+
+struct SessionStatus {
+    std::optional<consensus::ReplicaId> primary;
+    consensus::View view;
+    std::size_t in_flight = 0;
+    std::size_t waiting = 0;
+    std::uint64_t resends = 0;
+};
+
+class Session {
+ public:
+    // `membership` and `signer` outlive the session; `signer` is null in the crash fault model.
+    Session(const consensus::Membership& membership, const crypto::Signer* signer, SessionOptions options);
+    ~Session();
+
+    using OnWrite = std::function<void(const WriteResult&)>;
+    using OnRead = std::function<void(const ReadResult&)>;
+
+    // Completions run inside receive() or tick(), once each.
+    void write(kvstore::Operation operation, std::uint64_t now_ms, OnWrite done);
+    // Linearizable (R1 to R4). With `stale_from`: one replica's word, as it is.
+    void read(kvstore::Range range, std::uint64_t now_ms, OnRead done, std::optional<consensus::ReplicaId> stale_from = {});
+
+    void connected(consensus::ReplicaId replica, std::uint64_t now_ms);
+    void disconnected(consensus::ReplicaId replica, std::uint64_t now_ms);
+    void receive(consensus::ReplicaId from, const wire::ReplicaMessage& message, std::uint64_t now_ms);
+    // Call at least every 10 ms while anything is under way.
+    void tick(std::uint64_t now_ms);
+    // What to send now, in order; empties the list.
+    [[nodiscard]] std::vector<Outgoing> take_outgoing();
+    [[nodiscard]] SessionStatus status() const;
+    // Fails everything that is left.
+    void close(const std::string& why);
+
+ private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+}  // namespace loyal::client

@@ -1,0 +1,75 @@
+// Core: one replica's protocol state machine, chained PBFT with a stable leader (PROTOCOL.md; PBFT, OSDI'99; view change
+// with one lock per replica as in Jolteon, FC'22). Pure: no I/O, clock, thread or random source; the same state and the
+// same input give the same effects. It is driven by one thread: step() each input, end a batch with EndOfBatch.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "consensus/input_effect.h"
+#include "consensus/quorum.h"
+#include "consensus/verifier.h"
+
+namespace loyal::consensus {
+
+struct Options {
+    ReplicaId self;
+    std::uint64_t tick_ms = 10;
+    // Timers of PROTOCOL.md §11 (LAN defaults), in ms; the core counts them in ticks.
+    std::uint64_t heartbeat_ms = 50;          // Thb
+    std::uint64_t order_latency_ms = 50;      // L0
+    std::uint64_t progress_min_ms = 400;      // Tmin
+    std::uint64_t progress_max_ms = 20'000;   // Tmax
+    std::uint64_t precision_ms = 250;         // PRECISION (H2)
+    std::uint64_t message_delay_ms = 1'000;   // MSGDELAY (H2)
+    // Test switches: names of rules to leave out, so that a directed test can show that it fails without the rule.
+    std::vector<std::string> rules_off;
+};
+
+struct Status {
+    View entered;
+    View promised;
+    BlockRef prep;
+    BlockRef committed;
+    Height executed;
+    Lock lock;
+    ReplicaId leader;
+    bool is_leader = false;       // may propose now
+    bool in_view_change = false;  // promised > entered
+    std::size_t pending_envelopes = 0;
+    std::uint64_t view_changes = 0;
+    std::uint64_t blocks_committed = 0;
+    std::vector<Height> peer_committed;  // as each last said
+};
+
+// What a linearizable read must have executed before it may be answered (rule R2).
+struct ReadTarget {
+    BlockRef block;
+    View view;  // entered; capture again when it changes
+};
+
+class Core {
+ public:
+    // Keeps references to the verifier (for own messages and re-checks) and the signer.
+    Core(const Options& options, const MessageVerifier& verifier, const crypto::Signer& signer, const Recovered& recovered);
+    ~Core();
+    Core(Core&&) noexcept;
+    Core& operator=(Core&&) noexcept;
+
+    // First call after construction: what restart must send, execute and persist (rules D2, D3).
+    void start(Effects& out);
+    void step(const Input& input, Effects& out);
+
+    [[nodiscard]] Status status() const;
+    [[nodiscard]] ReadTarget read_target() const;
+    // True if `block` is on this replica's committed chain or beyond memory's lower end.
+    [[nodiscard]] bool is_executed(const BlockRef& block) const;
+    // Asserts I1 to I5, I7, I9, I11 and I13 of PROTOCOL.md §20. Called after every step.
+    void check_invariants() const;
+
+ private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+}  // namespace loyal::consensus

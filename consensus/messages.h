@@ -1,0 +1,178 @@
+// The protocol's messages as typed values (PROTOCOL.md §3), their identities and their signed bytes. How they travel is
+// wire/'s business; whether they are authentic is verifier.h's. Message numbers are those of the protocol document.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <variant>
+#include <vector>
+
+#include "config/bytes.h"
+#include "consensus/envelope.h"
+#include "consensus/types.h"
+#include "crypto/digest.h"
+#include "crypto/signature.h"
+
+namespace loyal::consensus {
+
+// What every signature and block id is bound to.
+struct ClusterContext {
+    crypto::Digest cluster_id;
+    Epoch epoch;
+};
+
+enum class SignDomain : std::uint8_t {
+    propose = 1,
+    vote = 2,
+    view_change = 3,
+    new_view = 4,
+    submit = 5,
+    receipt = 9,
+    hello = 12,
+    birth = 19,
+};
+// "LKV1" | type | cluster id | epoch | body (PROTOCOL.md §2.2).
+[[nodiscard]] Bytes signed_bytes(const ClusterContext& context, SignDomain domain, ByteView body);
+
+enum HeaderFlags : std::uint8_t { flag_none = 0, flag_end = 1, flag_empty = 2 };
+
+struct Header {
+    View view;
+    Height height;
+    crypto::Digest parent;
+    crypto::Digest body_root;            // H("body", body)
+    std::uint32_t body_bytes = 0;
+    std::uint32_t envelopes = 0;
+    Hlc hlc;
+    Height executed;                     // height - W, or 0
+    crypto::Digest executed_digest;      // of the state after `executed`
+    Height checkpoint;                   // zero until checkpoints exist
+    crypto::Digest checkpoint_root;
+    std::uint8_t flags = flag_none;
+    friend bool operator==(const Header&, const Header&) = default;
+};
+inline constexpr std::size_t header_bytes = 8 + 8 + 32 + 32 + 4 + 4 + 8 + 8 + 32 + 8 + 32 + 1;
+[[nodiscard]] Bytes encode_header(const Header& header);
+[[nodiscard]] Result<Header> decode_header(ByteView bytes);
+[[nodiscard]] crypto::Digest header_id(const ClusterContext& context, const Header& header);
+[[nodiscard]] BlockRef genesis_block(const ClusterContext& context);
+[[nodiscard]] crypto::Digest body_root_of(ByteView body);
+
+// A block as it is proposed, logged and fetched. `signature` is the leader's of the header's view.
+struct Block {
+    Header header;
+    crypto::Signature signature;
+    SharedBytes body;
+    crypto::Digest id;                   // header_id, computed once where the block entered
+    std::vector<Envelope> envelopes;     // parsed from the body; they point into it
+    [[nodiscard]] BlockRef ref() const { return {header.height, id}; }
+};
+using BlockPtr = std::shared_ptr<const Block>;
+
+struct Propose {                         // 1
+    BlockPtr block;
+    Height committed;                    // hint; trusted in crash mode only (rule 8c)
+};
+
+struct Vote {                            // 2
+    View view;
+    BlockRef prep;                       // covers the base and all blocks of `view` up to here
+    BlockRef com;                        // zero: none
+    ReplicaId voter;
+    crypto::Signature signature;
+    [[nodiscard]] bool has_commit() const { return com.height.value != 0; }
+    friend bool operator==(const Vote&, const Vote&) = default;
+};
+
+enum class CertKind : std::uint8_t { prepare = 1, commit = 2 };
+
+// A quorum certificate: q votes whose chains contain `target`. `path` is target+1 .. the highest head, hash-linked.
+struct Certificate {
+    CertKind kind = CertKind::prepare;
+    View view;                           // of the votes; may exceed the target's own view
+    Header target;
+    std::vector<Header> path;
+    std::vector<Vote> votes;
+    friend bool operator==(const Certificate&, const Certificate&) = default;
+};
+
+struct ViewChange {                      // 3
+    View new_view;
+    Lock lock;
+    Prepared last_prep;
+    ReplicaId voter;
+    crypto::Signature signature;
+    std::optional<Certificate> certificate;  // attachment, not signed: proves the lock; absent for genesis, crash mode
+};
+
+struct NewView {                         // 4
+    View view;
+    Lock base;
+    std::vector<ViewChange> view_changes;    // q, without attachments
+    std::optional<Certificate> certificate;  // of the base; absent for genesis and in crash mode
+    ReplicaId leader;
+    crypto::Signature signature;
+};
+
+struct Relay {                           // 5 between replicas: a backup hands a client's envelope to the leader
+    Envelope envelope;
+};
+
+struct Heartbeat {                       // 13
+    View entered;
+    View promised;
+    Height committed;
+    Height prepared;
+};
+
+struct Fetch {                           // 10
+    enum class What : std::uint8_t { committed = 1, by_id = 2, new_view = 3 };
+    What what = What::committed;
+    Height from;                         // committed: the first height wanted
+    std::vector<crypto::Digest> ids;     // by_id: at most 2 * window_max
+};
+
+struct Blocks {                          // 11
+    // Committed part: headers from..top of a chain under `commit` (top == commit.target; absent in crash mode), and the
+    // bodies of the first of them, as many as fit. Blocks fetched by id are only in `blocks`.
+    std::vector<Header> headers;
+    std::optional<Certificate> commit;
+    std::vector<BlockPtr> blocks;
+    // The sender's uncommitted chain in the view it has entered follows in `blocks`, after the committed ones, when
+    // all committed ones fitted; `prepare` proves the sender's lock of that view.
+    std::optional<Certificate> prepare;
+};
+
+// Crash mode only: asked before a time-out may turn into a VIEW-CHANGE (Raft thesis 9.6).
+struct PreVote {                         // 20
+    View new_view;
+};
+struct PreVoteGrant {                    // 21
+    View new_view;
+};
+
+using PeerMessage = std::variant<Propose, Vote, ViewChange, NewView, Relay, Heartbeat, Fetch, Blocks, PreVote, PreVoteGrant>;
+[[nodiscard]] const char* name_of(const PeerMessage& message);
+
+// Unsigned content of each signed message; signing and identity are over these.
+[[nodiscard]] Bytes vote_content(const Vote& vote);
+[[nodiscard]] Bytes view_change_content(const ViewChange& message);
+[[nodiscard]] Bytes new_view_content(const NewView& message);
+
+// Canonical encodings for the durable log, with strict decoders (PROTOCOL.md §2.1). Certificates and votes inside carry
+// their signatures.
+[[nodiscard]] Bytes encode_vote(const Vote& vote);
+[[nodiscard]] Result<Vote> decode_vote(ByteView bytes);
+[[nodiscard]] Bytes encode_certificate(const Certificate& certificate);
+[[nodiscard]] Result<Certificate> decode_certificate(ByteView bytes);
+[[nodiscard]] Bytes encode_view_change(const ViewChange& message);
+[[nodiscard]] Result<ViewChange> decode_view_change(ByteView bytes);
+[[nodiscard]] Bytes encode_new_view(const NewView& message);
+[[nodiscard]] Result<NewView> decode_new_view(ByteView bytes);
+// header | signature | body. Parses the body and computes the id; checks body_root, body_bytes and envelopes count.
+[[nodiscard]] Bytes encode_block(const Block& block);
+[[nodiscard]] Result<BlockPtr> decode_block(const ClusterContext& context, ByteView bytes);
+[[nodiscard]] Result<BlockPtr> make_block(const ClusterContext& context, const Header& header,
+                                          const crypto::Signature& signature, SharedBytes body);
+
+}  // namespace loyal::consensus

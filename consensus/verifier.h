@@ -1,0 +1,59 @@
+// MessageVerifier: the one door from decoded to Verified (rule N9, pitfall 1). Stateless after construction and
+// thread-safe, so a pool may call it. Checks authorship and signatures, and everything about a message that can be
+// decided without the replica's state: certificate validity (cert_ok), NEWVIEW's set, envelope signatures in a body.
+// In the crash fault model the authenticated link stands in for signatures (PROTOCOL.md §8d).
+#pragma once
+
+#include <map>
+#include <vector>
+
+#include "config/result.h"
+#include "consensus/messages.h"
+#include "consensus/quorum.h"
+#include "crypto/verified.h"
+
+namespace loyal::consensus {
+
+struct Membership {
+    ClusterContext context;
+    FaultModel fault_model = FaultModel::byzantine;
+    std::vector<crypto::PublicKey> replicas;              // index = replica id
+    std::map<ClientId, crypto::PublicKey> clients;        // genesis clients
+    std::uint64_t window = 8;                             // W
+    [[nodiscard]] Quorum quorum() const { return Quorum::of(fault_model, replicas.size()); }
+};
+
+class MessageVerifier {
+ public:
+    // Keeps references: both must outlive it.
+    MessageVerifier(const Membership& membership, const crypto::SignatureVerifier& signatures);
+
+    // `from` is the authenticated peer of the link. Votes, view changes and heartbeats count for nobody but `from`;
+    // PROPOSE must be the leader's of its view, NEWVIEW may be handed on by anybody.
+    [[nodiscard]] Result<crypto::Verified<PeerMessage>> verify(PeerMessage message, ReplicaId from) const;
+    // `link_client` is the authenticated client of the link, if the envelope came straight from one.
+    [[nodiscard]] Result<crypto::Verified<Envelope>> verify_envelope(Envelope envelope,
+                                                                     std::optional<ClientId> link_client) const;
+    // What the replica itself makes or reads back from its own sealed log.
+    [[nodiscard]] crypto::Verified<PeerMessage> own(PeerMessage message) const;
+
+    // Rule cert_ok. Says why not.
+    [[nodiscard]] Result<void> check_certificate(const Certificate& certificate) const;
+    [[nodiscard]] Result<void> check_new_view(const NewView& message) const;  // rule V5, the stateless part
+    [[nodiscard]] const Membership& membership() const { return membership_; }
+
+ private:
+    [[nodiscard]] Result<void> check_propose(const Propose& message, ReplicaId from) const;
+    [[nodiscard]] Result<void> check_vote(const Vote& vote) const;
+    [[nodiscard]] Result<void> check_view_change(const ViewChange& message, bool with_certificate) const;
+    [[nodiscard]] Result<void> check_blocks(const Blocks& message) const;
+    [[nodiscard]] Result<void> check_envelopes(const Block& block) const;
+    [[nodiscard]] bool signature_ok(ReplicaId signer, SignDomain domain, ByteView content,
+                                    const crypto::Signature& signature) const;
+
+    const Membership& membership_;
+    const crypto::SignatureVerifier& signatures_;
+    Quorum quorum_;
+};
+
+}  // namespace loyal::consensus

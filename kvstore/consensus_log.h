@@ -1,0 +1,47 @@
+// ConsensusLog: the durable consensus log of one replica behind the LogStore port (PROTOCOL.md §4, §7). Records are
+// appended under a local sequence number; an index from block id and from committed height to that number is kept in
+// memory and rebuilt at start. The voting state is kept in two sealed copies on separate pages, both written in every
+// transaction under one sequence number.
+//
+// Threads: `append` from one thread (the log thread), reading functions from one other thread at the same time; the
+// index is guarded inside.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "consensus/input_effect.h"
+#include "kvstore/store.h"
+
+namespace loyal::kvstore {
+
+// What a committed-range answer needs (rule N10).
+struct CommittedRange {
+    std::vector<consensus::Header> headers;                     // from .. top of the certificate
+    std::optional<consensus::Certificate> certificate;          // absent in crash mode
+    std::vector<consensus::BlockPtr> blocks;                    // the first of them that fit in bytes_max
+};
+
+class ConsensusLog {
+ public:
+    // `log` has the tables of log_tables(). Corrupted records are an error that names the record.
+    [[nodiscard]] static Result<std::unique_ptr<ConsensusLog>> open(Store& log, const consensus::ClusterContext& context);
+    [[nodiscard]] static std::vector<std::string> log_tables();
+    virtual ~ConsensusLog() = default;
+
+    // All records of all given Persists in one synced transaction (group commit).
+    [[nodiscard]] virtual Result<void> append(const std::vector<consensus::Persist>& group) = 0;
+
+    // `executed` is the durable height of the state store.
+    [[nodiscard]] virtual Result<consensus::Recovered> recover(consensus::Height executed) const = 0;
+
+    [[nodiscard]] virtual Result<std::optional<consensus::BlockPtr>> block(const crypto::Digest& id) const = 0;
+    // Headers from `from` up to the first certificate's target at or after a whole number of blocks such that at most
+    // fetch_blocks_max headers are sent; empty headers when `from` is above what is committed here.
+    [[nodiscard]] virtual Result<CommittedRange> committed_range(consensus::Height from, consensus::Height top,
+                                                                 std::size_t bytes_max) const = 0;
+    [[nodiscard]] virtual consensus::Height committed() const = 0;
+    [[nodiscard]] virtual std::uint64_t used_bytes() const = 0;
+};
+
+}  // namespace loyal::kvstore

@@ -1,0 +1,96 @@
+// Operations of the replicated state machine, their results and read requests, with canonical encodings. Decoders check
+// every bound of config/limits.h and accept exactly one encoding of each value.
+//
+// An envelope's operations are the concatenation of (kind u8 | flags u8 | key u16+bytes | fields of the kind).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "config/bytes.h"
+#include "config/result.h"
+#include "consensus/types.h"
+
+namespace loyal::kvstore {
+
+using Revision = consensus::Number<struct RevisionTag, std::uint64_t>;  // counts changes of the whole store, from 1
+
+struct Put {
+    Bytes key;
+    Bytes value;
+};
+struct Delete {
+    Bytes key;
+};
+// Compare and set: `expect` absent means the key must not exist; `value` absent means delete.
+struct CompareAndSet {
+    Bytes key;
+    std::optional<Bytes> expect;
+    std::optional<Bytes> value;
+};
+// A read that takes its place in the order of writes (rule R4).
+struct Range {
+    Bytes begin;                 // a single key when `end` is absent
+    std::optional<Bytes> end;    // exclusive; empty means "to the end"
+    std::uint32_t limit = 0;     // 0: as many as one page holds
+    bool reverse = false;
+    bool keys_only = false;
+    bool count_only = false;
+};
+using Operation = std::variant<Put, Delete, CompareAndSet, Range>;
+
+[[nodiscard]] Bytes encode_operations(const std::vector<Operation>& operations);
+[[nodiscard]] Result<std::vector<Operation>> decode_operations(ByteView bytes, std::size_t count);
+[[nodiscard]] Bytes encode_range(const Range& range);
+[[nodiscard]] Result<Range> decode_range(ByteView bytes);
+
+enum class Status : std::uint8_t {
+    ok = 0,
+    not_found = 1,      // del of an absent key
+    mismatch = 2,       // cas: the comparison failed
+    invalid = 3,        // the operations of the envelope do not parse, or break a limit
+    expired = 4,        // block hlc > not_after: surely not executed
+    beyond_horizon = 5, // not_after too far ahead: surely not executed
+    window = 6,         // seq >= low + session_window: surely not executed
+    no_session = 7,     // too many sessions of this client, none of them idle: surely not executed
+    denied = 8,         // the client lacks the right
+};
+[[nodiscard]] std::string_view to_string(Status status);
+
+struct Item {
+    Bytes key;
+    Bytes value;                 // empty with keys_only
+    Revision revision;           // of the last change of this key
+    Revision created;            // of the put that created it
+    std::uint64_t version = 0;   // number of changes since it was created, from 1
+    consensus::Hlc timestamp;
+    friend bool operator==(const Item&, const Item&) = default;
+};
+// Answer to a Range: items in order (reversed with `reverse`).
+struct RangeResult {
+    std::vector<Item> items;
+    bool more = false;           // the page or limit ended before the range did
+    std::uint64_t count = 0;     // items in this answer, or of the whole range with count_only
+    friend bool operator==(const RangeResult&, const RangeResult&) = default;
+};
+[[nodiscard]] Bytes encode_range_result(const RangeResult& result);
+[[nodiscard]] Result<RangeResult> decode_range_result(ByteView bytes);
+
+// Outcome of one executed operation, identical at every correct replica, now and when a retry asks again (C4, P2).
+struct Outcome {
+    consensus::Seq seq;
+    consensus::Height height;    // of the block that executed it first
+    consensus::View view;        // of that block
+    consensus::Hlc hlc;          // of that block; the operation's timestamp
+    Revision revision;           // of the store after the operation
+    Status status = Status::ok;
+    Bytes result;                // Range: encoded RangeResult; writes: empty
+    friend bool operator==(const Outcome&, const Outcome&) = default;
+};
+// H("outcome", every field): what w replicas must agree on.
+[[nodiscard]] crypto::Digest outcome_digest(const Outcome& outcome);
+
+}  // namespace loyal::kvstore
