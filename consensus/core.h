@@ -1,6 +1,6 @@
-// Core: one replica's protocol state machine, chained PBFT with a stable leader (PROTOCOL.md; PBFT, OSDI'99; view change
-// with one lock per replica as in Jolteon, FC'22). Pure: no I/O, clock, thread or random source; the same state and the
-// same input give the same effects. It is driven by one thread: step() each input, end a batch with EndOfBatch.
+// Core: one replica's protocol state machine, chained PBFT with a stable leader (PROTOCOL.md; PBFT, OSDI'99; view
+// change with one lock per replica as in Jolteon, FC'22). Pure: no I/O, clock, thread or random source; the same state
+// and the same input give the same effects. It is driven by one thread: step() each input, end a batch with EndOfBatch.
 #pragma once
 
 #include <memory>
@@ -16,12 +16,12 @@ struct Options {
     ReplicaId self;
     std::uint64_t tick_ms = 10;
     // Timers of PROTOCOL.md §11 (LAN defaults), in ms; the core counts them in ticks.
-    std::uint64_t heartbeat_ms = 50;          // Thb
-    std::uint64_t order_latency_ms = 50;      // L0
-    std::uint64_t progress_min_ms = 400;      // Tmin
-    std::uint64_t progress_max_ms = 20'000;   // Tmax
-    std::uint64_t precision_ms = 250;         // PRECISION (H2)
-    std::uint64_t message_delay_ms = 1'000;   // MSGDELAY (H2)
+    std::uint64_t heartbeat_ms = 50;         // Thb
+    std::uint64_t order_latency_ms = 50;     // L0
+    std::uint64_t progress_min_ms = 400;     // Tmin
+    std::uint64_t progress_max_ms = 20'000;  // Tmax
+    std::uint64_t precision_ms = 250;        // PRECISION (H2)
+    std::uint64_t message_delay_ms = 1'000;  // MSGDELAY (H2)
     // Test switches: names of rules to leave out, so that a directed test can show that it fails without the rule.
     std::vector<std::string> rules_off;
 };
@@ -51,7 +51,8 @@ struct ReadTarget {
 class Core {
  public:
     // Keeps references to the verifier (for own messages and re-checks) and the signer.
-    Core(const Options& options, const MessageVerifier& verifier, const crypto::Signer& signer, const Recovered& recovered);
+    Core(const Options& options, const MessageVerifier& verifier, const crypto::Signer& signer,
+         const Recovered& recovered);
     ~Core();
     Core(Core&&) noexcept;
     Core& operator=(Core&&) noexcept;

@@ -2,7 +2,8 @@
 // and is hashed as the bytes that the client made; nobody re-encodes it. The operations are opaque here
 // (kvstore/operation.h reads them).
 //
-// Layout, little-endian:  client 16 | session u64 | seq0 u64 | count u16 | not_after u64 | ack_low u64 | ops u32+bytes |
+// Layout, little-endian:  client 16 | session u64 | seq0 u64 | count u16 | not_after u64 | ack_low u64 | ops u32+bytes
+// |
 //                         signature 64
 #pragma once
 
@@ -19,15 +20,15 @@ namespace loyal::consensus {
 struct Envelope {
     ClientId client;
     SessionId session;
-    Seq seq0;                 // operations have the sequence numbers seq0 .. seq0+count-1
+    Seq seq0;  // operations have the sequence numbers seq0 .. seq0+count-1
     std::uint16_t count = 0;
-    Hlc not_after;            // executes only in a block whose hlc is not later (C4)
-    Seq ack_low;              // the client has the replies of all sequence numbers below this one
-    ByteView operations;      // points into `owner`
+    Hlc not_after;        // executes only in a block whose hlc is not later (C4)
+    Seq ack_low;          // the client has the replies of all sequence numbers below this one
+    ByteView operations;  // points into `owner`
     crypto::Signature signature;
-    ByteView bytes;           // the whole encoding, signature included; points into `owner`
+    ByteView bytes;  // the whole encoding, signature included; points into `owner`
     SharedBytes owner;
-    crypto::Digest digest;    // H("env", bytes without the signature): its identity
+    crypto::Digest digest;  // H("env", bytes without the signature): its identity
 };
 
 // Structure and bounds only; says nothing of the signature or of the operations inside.

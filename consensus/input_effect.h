@@ -19,7 +19,7 @@ struct Received {
 struct Submitted {  // an admitted envelope that a client sent to this replica
     crypto::Verified<Envelope> envelope;
 };
-struct Tick {};  // time passes in these; Options says how long one is
+struct Tick {};        // time passes in these; Options says how long one is
 struct ClockReading {  // physical part of the local HLC
     std::uint64_t wall_ms = 0;
 };
@@ -72,7 +72,7 @@ struct Persist {  // one synced transaction
 struct Send {
     std::optional<ReplicaId> to;  // none: every other replica
     PeerMessage message;
-    PersistId after;              // leaves only when this is durable
+    PersistId after;  // leaves only when this is durable
 };
 struct Execute {  // committed blocks, in height order, each exactly once per run of the process
     BlockPtr block;
@@ -80,13 +80,13 @@ struct Execute {  // committed blocks, in height order, each exactly once per ru
 struct ServeCommitted {  // answer a Fetch{committed} from the durable log
     ReplicaId to;
     Height from;
-    Height top;                            // own committed head
-    Blocks tail;                           // to append when everything up to `top` fitted
+    Height top;   // own committed head
+    Blocks tail;  // to append when everything up to `top` fitted
 };
 struct Accuse {  // two signed messages that contradict each other
     ReplicaId culprit;
-    std::string what;                      // "E1", "E2", ...
-    Bytes first, second;                   // canonical bytes with signature
+    std::string what;     // "E1", "E2", ...
+    Bytes first, second;  // canonical bytes with signature
 };
 struct Rejected {  // a peer's message that broke a rule; counted, never fatal
     ReplicaId from;
@@ -104,13 +104,13 @@ using Effects = std::vector<Effect>;
 
 // What a restarted replica reads back from its log and its executed state.
 struct Recovered {
-    bool fresh = true;                       // first start: genesis
+    bool fresh = true;  // first start: genesis
     VotingState voting;
     std::optional<Certificate> lock_certificate;
-    std::optional<NewView> new_view;         // of voting.entered
-    std::optional<ViewChange> view_change;   // own, of voting.promised
-    BlockRef committed;                      // highest known
-    Height executed;                         // durable in the state store; Execute starts above it
+    std::optional<NewView> new_view;        // of voting.entered
+    std::optional<ViewChange> view_change;  // own, of voting.promised
+    BlockRef committed;                     // highest known
+    Height executed;                        // durable in the state store; Execute starts above it
     // Blocks above `executed` (or committed - 2W if lower) on the chain of prep, base and lock, in height order.
     std::vector<BlockPtr> blocks;
     // Headers a replica needs below them are in blocks too, down to committed - 2W.

@@ -40,13 +40,13 @@ struct Header {
     View view;
     Height height;
     crypto::Digest parent;
-    crypto::Digest body_root;            // H("body", body)
+    crypto::Digest body_root;  // H("body", body)
     std::uint32_t body_bytes = 0;
     std::uint32_t envelopes = 0;
     Hlc hlc;
-    Height executed;                     // height - W, or 0
-    crypto::Digest executed_digest;      // of the state after `executed`
-    Height checkpoint;                   // zero until checkpoints exist
+    Height executed;                 // height - W, or 0
+    crypto::Digest executed_digest;  // of the state after `executed`
+    Height checkpoint;               // zero until checkpoints exist
     crypto::Digest checkpoint_root;
     std::uint8_t flags = flag_none;
     friend bool operator==(const Header&, const Header&) = default;
@@ -63,21 +63,21 @@ struct Block {
     Header header;
     crypto::Signature signature;
     SharedBytes body;
-    crypto::Digest id;                   // header_id, computed once where the block entered
-    std::vector<Envelope> envelopes;     // parsed from the body; they point into it
+    crypto::Digest id;                // header_id, computed once where the block entered
+    std::vector<Envelope> envelopes;  // parsed from the body; they point into it
     [[nodiscard]] BlockRef ref() const { return {header.height, id}; }
 };
 using BlockPtr = std::shared_ptr<const Block>;
 
-struct Propose {                         // 1
+struct Propose {  // 1
     BlockPtr block;
-    Height committed;                    // hint; trusted in crash mode only (rule 8c)
+    Height committed;  // hint; trusted in crash mode only (rule 8c)
 };
 
-struct Vote {                            // 2
+struct Vote {  // 2
     View view;
-    BlockRef prep;                       // covers the base and all blocks of `view` up to here
-    BlockRef com;                        // zero: none
+    BlockRef prep;  // covers the base and all blocks of `view` up to here
+    BlockRef com;   // zero: none
     ReplicaId voter;
     crypto::Signature signature;
     [[nodiscard]] bool has_commit() const { return com.height.value != 0; }
@@ -89,14 +89,14 @@ enum class CertKind : std::uint8_t { prepare = 1, commit = 2 };
 // A quorum certificate: q votes whose chains contain `target`. `path` is target+1 .. the highest head, hash-linked.
 struct Certificate {
     CertKind kind = CertKind::prepare;
-    View view;                           // of the votes; may exceed the target's own view
+    View view;  // of the votes; may exceed the target's own view
     Header target;
     std::vector<Header> path;
     std::vector<Vote> votes;
     friend bool operator==(const Certificate&, const Certificate&) = default;
 };
 
-struct ViewChange {                      // 3
+struct ViewChange {  // 3
     View new_view;
     Lock lock;
     Prepared last_prep;
@@ -105,7 +105,7 @@ struct ViewChange {                      // 3
     std::optional<Certificate> certificate;  // attachment, not signed: proves the lock; absent for genesis, crash mode
 };
 
-struct NewView {                         // 4
+struct NewView {  // 4
     View view;
     Lock base;
     std::vector<ViewChange> view_changes;    // q, without attachments
@@ -114,25 +114,25 @@ struct NewView {                         // 4
     crypto::Signature signature;
 };
 
-struct Relay {                           // 5 between replicas: a backup hands a client's envelope to the leader
+struct Relay {  // 5 between replicas: a backup hands a client's envelope to the leader
     Envelope envelope;
 };
 
-struct Heartbeat {                       // 13
+struct Heartbeat {  // 13
     View entered;
     View promised;
     Height committed;
     Height prepared;
 };
 
-struct Fetch {                           // 10
+struct Fetch {  // 10
     enum class What : std::uint8_t { committed = 1, by_id = 2, new_view = 3 };
     What what = What::committed;
-    Height from;                         // committed: the first height wanted
-    std::vector<crypto::Digest> ids;     // by_id: at most 2 * window_max
+    Height from;                      // committed: the first height wanted
+    std::vector<crypto::Digest> ids;  // by_id: at most 2 * window_max
 };
 
-struct Blocks {                          // 11
+struct Blocks {  // 11
     // Committed part: headers from..top of a chain under `commit` (top == commit.target; absent in crash mode), and the
     // bodies of the first of them, as many as fit. Blocks fetched by id are only in `blocks`.
     std::vector<Header> headers;
@@ -144,14 +144,15 @@ struct Blocks {                          // 11
 };
 
 // Crash mode only: asked before a time-out may turn into a VIEW-CHANGE (Raft thesis 9.6).
-struct PreVote {                         // 20
+struct PreVote {  // 20
     View new_view;
 };
-struct PreVoteGrant {                    // 21
+struct PreVoteGrant {  // 21
     View new_view;
 };
 
-using PeerMessage = std::variant<Propose, Vote, ViewChange, NewView, Relay, Heartbeat, Fetch, Blocks, PreVote, PreVoteGrant>;
+using PeerMessage =
+    std::variant<Propose, Vote, ViewChange, NewView, Relay, Heartbeat, Fetch, Blocks, PreVote, PreVoteGrant>;
 [[nodiscard]] const char* name_of(const PeerMessage& message);
 
 // Unsigned content of each signed message; signing and identity are over these.

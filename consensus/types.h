@@ -25,7 +25,7 @@ struct Number {
 };
 
 using View = Number<struct ViewTag, std::uint64_t>;
-using Height = Number<struct HeightTag, std::uint64_t>;   // sequence number of a block; 0 is the genesis block
+using Height = Number<struct HeightTag, std::uint64_t>;  // sequence number of a block; 0 is the genesis block
 using ReplicaId = Number<struct ReplicaTag, std::uint16_t>;
 using Epoch = Number<struct EpochTag, std::uint32_t>;
 using PersistId = Number<struct PersistTag, std::uint64_t>;  // 0: nothing to wait for

@@ -17,9 +17,9 @@ namespace loyal::consensus {
 struct Membership {
     ClusterContext context;
     FaultModel fault_model = FaultModel::byzantine;
-    std::vector<crypto::PublicKey> replicas;              // index = replica id
-    std::map<ClientId, crypto::PublicKey> clients;        // genesis clients
-    std::uint64_t window = 8;                             // W
+    std::vector<crypto::PublicKey> replicas;        // index = replica id
+    std::map<ClientId, crypto::PublicKey> clients;  // genesis clients
+    std::uint64_t window = 8;                       // W
     [[nodiscard]] Quorum quorum() const { return Quorum::of(fault_model, replicas.size()); }
 };
 
