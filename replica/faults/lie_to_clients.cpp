@@ -1,0 +1,133 @@
+// A replica that follows the protocol among its peers and lies to clients: wrong outcomes of writes, old, changed or
+// missing values in reads, hints that lead astray. Every lie is well-formed and carries the digest of its own content,
+// so only the comparison of w answers (P2, R3) exposes it. Lies depend on the honest answer alone: two liars tell the
+// same one, the worst that f of them can do.
+#include <map>
+
+#include "kvstore/operation.h"
+#include "replica/faults/behaviours.h"
+
+namespace loyal::replica::faults {
+namespace {
+
+using kvstore::Item;
+using kvstore::Outcome;
+using kvstore::RangeResult;
+using kvstore::Status;
+
+constexpr std::size_t remembered_max = 256;
+constexpr std::uint64_t an_hour_ms = 3'600'000;
+
+class LieToClients final : public FaultModel {
+ public:
+    explicit LieToClients(const FaultContext& context) : context_(context) {}
+
+    [[nodiscard]] std::string name() const override { return "lie-to-clients"; }
+    [[nodiscard]] std::vector<PeerSend> to_peer(PeerSend send) override { return {std::move(send)}; }
+    [[nodiscard]] std::vector<wire::ReplicaMessage> to_client(const consensus::ClientId&,
+                                                              wire::ReplicaMessage message) override {
+        std::visit([this](auto& value) { distort(value); }, message);
+        return {std::move(message)};
+    }
+
+ private:
+    void distort(wire::Welcome& message) const { mislead(message.view, message.hlc), message.primary = context_.self; }
+    void distort(wire::Reply& message);
+    void distort(wire::ReadReply& message);
+    void distort(wire::Refusal&) const {}
+    void distort(wire::StatusReply&) const {}
+    void distort(wire::FaultSet&) const {}  // an operator must be able to end this
+
+    // Hints count only when w replicas give them: a far view and a clock an hour ahead must change nothing.
+    static void mislead(consensus::View& view, consensus::Hlc& hlc) {
+        view = view.plus(1'000'000);
+        hlc = consensus::Hlc(hlc.wall_ms() + an_hour_ms, hlc.counter());
+    }
+    [[nodiscard]] static Outcome false_outcome(Outcome outcome);
+    [[nodiscard]] RangeResult false_range(RangeResult range, std::uint64_t draw);
+
+    FaultContext context_;
+    std::map<Bytes, Item> first_seen_;  // old values, the most credible lie about a read
+};
+
+Bytes changed(Bytes value) {
+    if (value.empty()) {
+        return bytes_of("lie");
+    }
+    value.back() = static_cast<std::uint8_t>(value.back() ^ 1U);
+    return value;
+}
+
+Outcome LieToClients::false_outcome(Outcome outcome) {
+    switch (outcome.status) {
+        case Status::ok:
+            if (outcome.result.empty()) {
+                outcome.status = Status::mismatch;  // a write that took place is denied
+            } else if (auto range = kvstore::decode_range_result(outcome.result); range && !range->items.empty()) {
+                range->items.front().value = changed(range->items.front().value);
+                outcome.result = kvstore::encode_range_result(*range);
+            } else {
+                outcome.status = Status::not_found;
+                outcome.result.clear();
+            }
+            break;
+        default: outcome.status = Status::ok;  // a write that did not take place is confirmed
+    }
+    outcome.revision = outcome.revision.next();
+    return outcome;
+}
+
+void LieToClients::distort(wire::Reply& message) {
+    mislead(message.view, message.hlc);
+    for (wire::OutcomeReply& reply : message.outcomes) {
+        if (reply.outcome) {
+            reply.outcome = false_outcome(*reply.outcome);
+            reply.digest = kvstore::outcome_digest(*reply.outcome);
+        } else {
+            reply.digest = crypto::digest_of("lie", reply.digest.view());
+        }
+    }
+}
+
+RangeResult LieToClients::false_range(RangeResult range, std::uint64_t draw) {
+    for (Item& item : range.items) {
+        if (first_seen_.size() < remembered_max) {
+            first_seen_.try_emplace(item.key, item);
+        }
+        const auto old = first_seen_.find(item.key);
+        if (old != first_seen_.end() && old->second != item) {
+            item = old->second;
+        } else if (draw % 2 == 0) {
+            item.value = changed(item.value);
+        }
+    }
+    if (draw % 3 == 0 && !range.items.empty()) {
+        range.items.pop_back();
+        range.count -= range.count > 0 ? 1 : 0;
+    }
+    return range;
+}
+
+void LieToClients::distort(wire::ReadReply& message) {
+    message.hlc = consensus::Hlc(message.hlc.wall_ms() + an_hour_ms, message.hlc.counter());
+    const crypto::Digest honest = message.digest;
+    if (message.result) {
+        if (auto range = kvstore::decode_range_result(*message.result)) {
+            const RangeResult lie = false_range(*range, mix(honest.bytes[0]));
+            message.result = kvstore::encode_range_result(lie);
+            message.digest = crypto::digest_of("read", *message.result);
+        }
+    }
+    if (message.digest == honest) {
+        message.digest = crypto::digest_of("lie", honest.view());
+        message.result.reset();
+    }
+}
+
+}  // namespace
+
+std::unique_ptr<FaultModel> make_lie_to_clients(const FaultContext& context) {
+    return std::make_unique<LieToClients>(context);
+}
+
+}  // namespace loyal::replica::faults
