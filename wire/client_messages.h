@@ -14,21 +14,21 @@
 namespace loyal::wire {
 
 // ---- Client to replica
-struct Submit {                    // 5
+struct Submit {  // 5
     consensus::Envelope envelope;
 };
-struct Read {                      // 7
-    std::uint64_t nonce = 0;       // chosen by the client; the answer repeats it
+struct Read {                 // 7
+    std::uint64_t nonce = 0;  // chosen by the client; the answer repeats it
     kvstore::Range range;
     consensus::Height min_executed;  // answer only from this height on (R4's retry)
-    bool want_result = true;       // false: the digest is enough
-    bool stale = false;            // answer at once from what is executed, no target
+    bool want_result = true;         // false: the digest is enough
+    bool stale = false;              // answer at once from what is executed, no target
 };
 struct StatusRequest {
     std::uint64_t nonce = 0;
 };
-// Experiments: sets the fault of the replica it is sent to. Refused unless the cluster allows experiments and the link's
-// client has the admin right. `fault` is "none" or the name of a behaviour.
+// Experiments: sets the fault of the replica it is sent to. Refused unless the cluster allows experiments and the
+// link's client has the admin right. `fault` is "none" or the name of a behaviour.
 struct SetFault {
     std::uint64_t nonce = 0;
     std::string fault;
@@ -42,30 +42,30 @@ struct Welcome {
     consensus::ReplicaId replica;
     consensus::View view;
     consensus::ReplicaId primary;
-    consensus::Hlc hlc;            // of the last executed block, or the clock when nothing was executed for long
+    consensus::Hlc hlc;  // of the last executed block, or the clock when nothing was executed for long
 };
 // An outcome in full, or its digest and what the client needs to match it.
 struct OutcomeReply {
     consensus::Seq seq;
     std::optional<kvstore::Outcome> outcome;
-    crypto::Digest digest;         // outcome_digest
+    crypto::Digest digest;  // outcome_digest
 };
-struct Reply {                     // 6: one frame for a client's envelope in a block
+struct Reply {  // 6: one frame for a client's envelope in a block
     consensus::ReplicaId replica;
     consensus::SessionId session;
-    consensus::View view;          // current, a hint
-    consensus::Hlc hlc;            // current, see Welcome
+    consensus::View view;  // current, a hint
+    consensus::Hlc hlc;    // current, see Welcome
     std::vector<OutcomeReply> outcomes;
 };
 enum class RefusalCode : std::uint8_t {
-    busy = 1,          // a queue is full; try again later
-    expired = 2,       // admission: the same names as kvstore::Admission
+    busy = 1,     // a queue is full; try again later
+    expired = 2,  // admission: the same names as kvstore::Admission
     window = 3,
     invalid = 4,
     denied = 5,
     disk_full = 6,
     rate = 7,
-    not_allowed = 8,   // experiments are off, or not admin
+    not_allowed = 8,  // experiments are off, or not admin
     starting = 9,
 };
 // This replica did not take the envelope or read `nonce` (an envelope's is its seq0). Says nothing of other replicas.
@@ -77,23 +77,23 @@ struct Refusal {
     std::uint64_t nonce = 0;
     std::string why;
 };
-struct ReadReply {                 // 8
+struct ReadReply {  // 8
     consensus::ReplicaId replica;
     std::uint64_t nonce = 0;
-    crypto::Digest digest;         // H("read", result)
-    std::optional<Bytes> result;   // encoded RangeResult
-    kvstore::Revision revision;    // of the store at `executed`
-    consensus::Height executed;    // exec_h
-    consensus::Height lock;        // lock_h
+    crypto::Digest digest;        // H("read", result)
+    std::optional<Bytes> result;  // encoded RangeResult
+    kvstore::Revision revision;   // of the store at `executed`
+    consensus::Height executed;   // exec_h
+    consensus::Height lock;       // lock_h
     consensus::Hlc hlc;
 };
 struct StatusReply {
     std::uint64_t nonce = 0;
-    std::string json;              // one `replicas[]` element of `status -w json`
+    std::string json;  // one `replicas[]` element of `status -w json`
 };
 struct FaultSet {
     std::uint64_t nonce = 0;
-    std::string fault;             // in force now
+    std::string fault;  // in force now
 };
 using ReplicaMessage = std::variant<Welcome, Reply, Refusal, ReadReply, StatusReply, FaultSet>;
 

@@ -4,6 +4,8 @@
 // depends on Protobuf's output. Thread-safe.
 #pragma once
 
+#include <vector>
+
 #include "config/bytes.h"
 #include "config/result.h"
 #include "consensus/messages.h"
@@ -18,6 +20,10 @@ namespace loyal::wire {
 [[nodiscard]] Result<ClientMessage> decode_client(ByteView frame);
 
 [[nodiscard]] Bytes encode(const ReplicaMessage& message);
+// As above, but every frame is at most `frame_bytes_max` long (at least 1 KiB; 0: limits::frame_bytes_max): a Reply is
+// cut into several, and an outcome or a read result that is too long for any frame is sent as its digest alone. What a
+// replica sends to clients goes through this: a client may ask for more results at once than a frame holds.
+[[nodiscard]] std::vector<Bytes> encode_frames(const ReplicaMessage& message, std::size_t frame_bytes_max = 0);
 [[nodiscard]] Result<ReplicaMessage> decode_replica(ByteView frame);
 
 }  // namespace loyal::wire

@@ -1,0 +1,90 @@
+// Messages from a client to a replica.
+#include "wire/codec.h"
+#include "wire/codec_support.h"
+
+namespace loyal::wire {
+
+namespace {
+
+using namespace detail;
+
+constexpr std::size_t fault_name_bytes_max = 256;
+
+void fill(v1::ClientFrame& out, const Submit& message) {
+    assign(out.mutable_submit(), message.envelope.bytes);
+}
+void fill(v1::ClientFrame& out, const Read& message) {
+    v1::Read& read = *out.mutable_read();
+    read.set_nonce(message.nonce);
+    assign(read.mutable_range(), kvstore::encode_range(message.range));
+    read.set_min_executed(message.min_executed.value);
+    read.set_want_result(message.want_result);
+    read.set_stale(message.stale);
+}
+void fill(v1::ClientFrame& out, const StatusRequest& message) {
+    out.mutable_status_request()->set_nonce(message.nonce);
+}
+void fill(v1::ClientFrame& out, const SetFault& message) {
+    out.mutable_set_fault()->set_nonce(message.nonce);
+    out.mutable_set_fault()->set_fault(message.fault);
+}
+
+Result<ClientMessage> submit_from(const std::string& in) {
+    if (in.size() > limits::envelope_bytes_max) {
+        return malformed("SUBMIT", "an envelope of " + std::to_string(in.size()) + " bytes");
+    }
+    auto envelope = consensus::parse_envelope(shared(in));
+    if (!envelope) {
+        return inside("SUBMIT", envelope.error());
+    }
+    return Submit{std::move(*envelope)};
+}
+
+Result<ClientMessage> read_from(const v1::Read& in) {
+    if (in.min_executed() > limits::height_max) {
+        return malformed("READ", "a height out of range");
+    }
+    auto range = kvstore::decode_range(view(in.range()));
+    if (!range) {
+        return inside("READ", range.error());
+    }
+    Read read;
+    read.nonce = in.nonce();
+    read.range = std::move(*range);
+    read.min_executed = consensus::Height(in.min_executed());
+    read.want_result = in.want_result();
+    read.stale = in.stale();
+    return read;
+}
+
+Result<ClientMessage> set_fault_from(const v1::SetFault& in) {
+    if (in.fault().size() > fault_name_bytes_max) {
+        return malformed("SET-FAULT", "a name of " + std::to_string(in.fault().size()) + " bytes");
+    }
+    return SetFault{in.nonce(), in.fault()};
+}
+
+}  // namespace
+
+Bytes encode(const ClientMessage& message) {
+    v1::ClientFrame frame;
+    std::visit([&frame](const auto& each) { fill(frame, each); }, message);
+    return serialize(frame);
+}
+
+Result<ClientMessage> decode_client(ByteView bytes) {
+    v1::ClientFrame frame;
+    if (auto parsed = parse(frame, bytes, "client frame"); !parsed) {
+        return tl::unexpected(parsed.error());
+    }
+    switch (frame.message_case()) {
+        case v1::ClientFrame::kSubmit: return submit_from(frame.submit());
+        case v1::ClientFrame::kRead: return read_from(frame.read());
+        case v1::ClientFrame::kStatusRequest: return StatusRequest{frame.status_request().nonce()};
+        case v1::ClientFrame::kSetFault: return set_fault_from(frame.set_fault());
+        case v1::ClientFrame::MESSAGE_NOT_SET: break;
+    }
+    return malformed("client frame", "no known message in it");
+}
+
+}  // namespace loyal::wire
