@@ -8,9 +8,9 @@ namespace loyal {
 
 }  // namespace loyal
 
-#define LOYAL_ASSERT(expression, why)                                              \
-    do {                                                                           \
-        if (!(expression)) [[unlikely]] {                                          \
-            ::loyal::assertion_failed(#expression, __FILE__, __LINE__, why);       \
-        }                                                                          \
+#define LOYAL_ASSERT(expression, why)                                        \
+    do {                                                                     \
+        if (!(expression)) [[unlikely]] {                                    \
+            ::loyal::assertion_failed(#expression, __FILE__, __LINE__, why); \
+        }                                                                    \
     } while (false)

@@ -21,8 +21,12 @@ using SharedBytes = std::shared_ptr<const Bytes>;
 [[nodiscard]] inline std::string_view text_of(ByteView bytes) noexcept {
     return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
-[[nodiscard]] inline Bytes bytes_of(std::string_view text) { return {text.begin(), text.end()}; }
-[[nodiscard]] inline std::string string_of(ByteView bytes) { return std::string(text_of(bytes)); }
+[[nodiscard]] inline Bytes bytes_of(std::string_view text) {
+    return {text.begin(), text.end()};
+}
+[[nodiscard]] inline std::string string_of(ByteView bytes) {
+    return std::string(text_of(bytes));
+}
 
 // Lower-case hexadecimal.
 [[nodiscard]] std::string to_hex(ByteView bytes);

@@ -20,8 +20,8 @@ enum class CrashMode : std::uint8_t { recovery, stop };
 struct ReplicaEntry {
     std::uint16_t id = 0;
     crypto::PublicKey public_key;
-    std::string advertise;      // host name, IPv4 or IPv6: what others dial
-    std::string listen;         // what it binds
+    std::string advertise;  // host name, IPv4 or IPv6: what others dial
+    std::string listen;     // what it binds
     std::uint16_t peer_port = 0;
     std::uint16_t client_port = 0;
     std::uint16_t http_port = 0;
@@ -30,10 +30,10 @@ struct ReplicaEntry {
 struct ClientEntry {
     std::string name;
     crypto::PublicKey public_key;
-    std::uint8_t rights = 0;    // kvstore's right_* bits; in the file: "read", "write", "admin"
+    std::uint8_t rights = 0;  // kvstore's right_* bits; in the file: "read", "write", "admin"
 };
 
-struct Timers {                 // ms; defaults of PROTOCOL.md §11, LAN
+struct Timers {  // ms; defaults of PROTOCOL.md §11, LAN
     std::uint64_t heartbeat_ms = 50;
     std::uint64_t order_latency_ms = 50;
     std::uint64_t progress_min_ms = 400;
@@ -43,17 +43,17 @@ struct Timers {                 // ms; defaults of PROTOCOL.md §11, LAN
 };
 
 struct Cluster {
-    std::filesystem::path directory;      // of the file; keys, data and run folders are below it
-    crypto::Digest cluster_id;            // hash of what DESIGN.md lists; checked against the file's fields when read
-    std::string instance;                 // random, hex
+    std::filesystem::path directory;  // of the file; keys, data and run folders are below it
+    crypto::Digest cluster_id;        // hash of what DESIGN.md lists; checked against the file's fields when read
+    std::string instance;             // random, hex
     std::uint32_t epoch = 0;
     consensus::FaultModel fault_model = consensus::FaultModel::byzantine;
     CrashMode crash_mode = CrashMode::recovery;
-    bool experiments = false;             // injected faults allowed
+    bool experiments = false;  // injected faults allowed
     std::uint64_t window = 8;
-    std::uint64_t log_quota_bytes = 0;    // 0: limits::log_quota_bytes
+    std::uint64_t log_quota_bytes = 0;  // 0: limits::log_quota_bytes
     Timers timers;
-    std::vector<ReplicaEntry> replicas;   // in order of id, 0..n-1
+    std::vector<ReplicaEntry> replicas;  // in order of id, 0..n-1
     std::vector<ClientEntry> clients;
 
     [[nodiscard]] consensus::Membership membership() const;
@@ -78,14 +78,14 @@ struct InitOptions {
     std::size_t replicas = 4;
     consensus::FaultModel fault_model = consensus::FaultModel::byzantine;
     CrashMode crash_mode = CrashMode::recovery;
-    std::uint16_t base_port = 7400;       // 0: free ports
-    std::vector<std::string> hosts;       // one a replica; empty: 127.0.0.1
+    std::uint16_t base_port = 7400;  // 0: free ports
+    std::vector<std::string> hosts;  // one a replica; empty: 127.0.0.1
     bool experiments = false;
-    std::vector<ClientRequest> clients;   // besides `default` and `admin`
+    std::vector<ClientRequest> clients;  // besides `default` and `admin`
 };
 struct InitReport {
     Cluster cluster;
-    std::vector<std::string> warnings;    // an n that wastes a replica or tolerates no fault
+    std::vector<std::string> warnings;  // an n that wastes a replica or tolerates no fault
 };
 // Writes the file, keys and the birth record of every data folder. Refuses a folder that already holds a cluster, and
 // leaves nothing behind when it fails.

@@ -10,14 +10,14 @@ namespace loyal::limits {
 // ---- Cluster
 inline constexpr std::size_t replicas_min = 3;
 inline constexpr std::size_t replicas_max = 31;
-inline constexpr std::size_t clients_max = 1024;           // genesis clients in cluster.toml
+inline constexpr std::size_t clients_max = 1024;  // genesis clients in cluster.toml
 inline constexpr std::size_t client_name_bytes_max = 64;
 
 // ---- Data
-inline constexpr std::size_t key_bytes_max = 480;          // below LMDB's 511, with room for a table prefix
+inline constexpr std::size_t key_bytes_max = 480;  // below LMDB's 511, with room for a table prefix
 inline constexpr std::size_t value_bytes_max = 1U << 20;
-inline constexpr std::size_t envelope_ops_max = 256;       // k of C1
-inline constexpr std::size_t result_inline_bytes_max = 64; // results up to this are cached with the session (C4)
+inline constexpr std::size_t envelope_ops_max = 256;        // k of C1
+inline constexpr std::size_t result_inline_bytes_max = 64;  // results up to this are cached with the session (C4)
 
 // ---- Envelopes and blocks
 inline constexpr std::size_t envelope_overhead_bytes_max = 256;
@@ -25,10 +25,10 @@ inline constexpr std::size_t operation_overhead_bytes_max = 64;
 // A compare-and-set carries an expected and a new value.
 inline constexpr std::size_t envelope_bytes_max =
     envelope_overhead_bytes_max + operation_overhead_bytes_max + key_bytes_max + 2 * value_bytes_max;
-inline constexpr std::size_t body_bytes_max = 3U << 20;    // one largest envelope always fits an empty body
-inline constexpr std::size_t body_bytes_target = 1U << 20; // a leader closes a batch here (B2)
+inline constexpr std::size_t body_bytes_max = 3U << 20;     // one largest envelope always fits an empty body
+inline constexpr std::size_t body_bytes_target = 1U << 20;  // a leader closes a batch here (B2)
 inline constexpr std::size_t block_envelopes_max = 2000;
-inline constexpr std::size_t block_ops_max = 4000;         // B2's "2000 ops" is where a leader stops adding envelopes
+inline constexpr std::size_t block_ops_max = 4000;  // B2's "2000 ops" is where a leader stops adding envelopes
 inline constexpr std::size_t block_ops_target = 2000;
 static_assert(envelope_bytes_max + 4 <= body_bytes_max, "the largest admissible envelope fits an empty body");
 static_assert(block_ops_target + envelope_ops_max <= block_ops_max);
@@ -38,15 +38,15 @@ inline constexpr std::size_t frame_bytes_max = 4U << 20;
 static_assert(body_bytes_max + (64U << 10) <= frame_bytes_max, "a full block fits a frame");
 
 // ---- Protocol window
-inline constexpr std::uint64_t window_max = 32;            // W; the option window is 1..window_max
+inline constexpr std::uint64_t window_max = 32;  // W; the option window is 1..window_max
 inline constexpr std::uint64_t window_default = 8;
-inline constexpr std::size_t fetch_blocks_max = 64;        // headers in one BLOCKS answer
+inline constexpr std::size_t fetch_blocks_max = 64;  // headers in one BLOCKS answer
 inline constexpr std::size_t fetch_bytes_max = 3U << 20;
 inline constexpr std::uint64_t view_max = std::uint64_t{1} << 62;
 inline constexpr std::uint64_t height_max = std::uint64_t{1} << 62;
 
 // ---- Sessions (C1, C4)
-inline constexpr std::size_t session_window = 1024;        // outstanding operations of one session
+inline constexpr std::size_t session_window = 1024;  // outstanding operations of one session
 inline constexpr std::size_t sessions_per_client_max = 256;
 inline constexpr std::size_t client_outstanding_envelopes_max = 64;
 inline constexpr std::size_t client_outstanding_bytes_max = 8U << 20;
@@ -63,7 +63,7 @@ inline constexpr std::size_t envelope_pool_max = 8192;
 inline constexpr std::size_t envelope_pool_bytes_max = 64U << 20;
 inline constexpr std::size_t pending_reads_max = 4096;
 inline constexpr std::size_t read_keys_max = 256;
-inline constexpr std::size_t range_items_max = 1000;       // one page of a range read
+inline constexpr std::size_t range_items_max = 1000;  // one page of a range read
 inline constexpr std::size_t range_bytes_max = 2U << 20;
 inline constexpr std::size_t overlay_bytes_max = 64U << 20;
 inline constexpr std::size_t verify_queue_max = 4096;

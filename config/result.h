@@ -16,14 +16,14 @@ namespace loyal {
 enum class Errc {
     invalid_argument,  // input that breaks a documented bound or form
     not_found,
-    corrupted,     // a checksum, seal or hash chain did not verify
-    io,            // the operating system refused
+    corrupted,  // a checksum, seal or hash chain did not verify
+    io,         // the operating system refused
     disk_full,
-    permission,    // key unknown, right missing, or a secret that others can read
-    unauthentic,   // a signature or an authentication tag did not verify
-    unavailable,   // nobody could serve it now; surely not applied
-    timed_out,     // may have been applied
-    conflict,      // contradicts something that is already there
+    permission,   // key unknown, right missing, or a secret that others can read
+    unauthentic,  // a signature or an authentication tag did not verify
+    unavailable,  // nobody could serve it now; surely not applied
+    timed_out,    // may have been applied
+    conflict,     // contradicts something that is already there
     internal,
 };
 

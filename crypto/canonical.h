@@ -1,6 +1,6 @@
-// Canonical bytes (PROTOCOL.md §2): fixed-layout, little-endian, no padding, no optional forms. What is hashed or signed
-// is written by a CanonicalWriter; a CanonicalReader never reads past its end and `finish()` fails unless every byte was
-// consumed, so a decoder that also checks its fields accepts exactly one encoding of each value.
+// Canonical bytes (PROTOCOL.md §2): fixed-layout, little-endian, no padding, no optional forms. What is hashed or
+// signed is written by a CanonicalWriter; a CanonicalReader never reads past its end and `finish()` fails unless every
+// byte was consumed, so a decoder that also checks its fields accepts exactly one encoding of each value.
 #pragma once
 
 #include <concepts>

@@ -23,8 +23,8 @@ std::array<std::uint8_t, crypto_generichash_blake2b_PERSONALBYTES> personal_of(s
 Digest digest_of(std::string_view tag, ByteView data) noexcept {
     const auto personal = personal_of(tag);
     Digest digest;
-    crypto_generichash_blake2b_salt_personal(digest.bytes.data(), digest.bytes.size(), data.data(), data.size(), nullptr,
-                                             0, nullptr, personal.data());
+    crypto_generichash_blake2b_salt_personal(digest.bytes.data(), digest.bytes.size(), data.data(), data.size(),
+                                             nullptr, 0, nullptr, personal.data());
     return digest;
 }
 

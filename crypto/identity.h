@@ -2,13 +2,14 @@
 //
 // A key file is text: a header line, the kind (replica or client), the name, the public key and the secret seed in
 // base64, and a checksum. It is written 0600 in a 0700 folder, atomically (temporary file, fsync, rename, fsync of the
-// folder), and refused when others can read it. Secrets are kept in memory that is locked where the system allows it and
-// wiped when freed; they are compared in constant time.
+// folder), and refused when others can read it. Secrets are kept in memory that is locked where the system allows it
+// and wiped when freed; they are compared in constant time.
 #pragma once
 
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "config/result.h"
 #include "crypto/signature.h"
@@ -40,13 +41,20 @@ class Ed25519Verifier final : public SignatureVerifier {
     [[nodiscard]] bool verify(const PublicKey& key, ByteView message, const Signature& signature) const override;
 };
 
+// A point that may be a public key: canonical, of the main subgroup and not of small order.
+[[nodiscard]] bool is_valid_public_key(const PublicKey& key);
+
 struct KeyFile {
     std::string kind;  // "replica" or "client"
     std::string name;  // "0", "default"
     Identity identity;
 };
-// Never overwrites: Errc::conflict when the file exists.
+// Names are 1 to 64 of A-Z a-z 0-9 . _ - and begin with a letter or a digit: they become parts of file names.
+[[nodiscard]] bool is_valid_key_name(std::string_view name) noexcept;
+// Never overwrites: Errc::conflict when the file exists. Creates the folder, 0700, when only it is missing; refuses one
+// that group or others may write to.
 [[nodiscard]] Result<void> write_key_file(const std::filesystem::path& path, const KeyFile& key);
+// Errc::not_found, permission (others can read it), corrupted (damaged, changed or no key file).
 [[nodiscard]] Result<KeyFile> read_key_file(const std::filesystem::path& path);
 
 // Must be called once before anything else of crypto/ is used; aborts if libsodium cannot start.

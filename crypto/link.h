@@ -1,5 +1,5 @@
-// Authenticated, encrypted links between replicas and with clients (PROTOCOL.md §2.4). Sans-IO: bytes of whole frames go
-// in and out; framing (u32 length, little-endian) and sockets are the caller's.
+// Authenticated, encrypted links between replicas and with clients (PROTOCOL.md §2.4). Sans-IO: bytes of whole frames
+// go in and out; framing (u32 length, little-endian) and sockets are the caller's.
 //
 // Handshake, three frames (SIGMA with X25519 and Ed25519; Krawczyk, CRYPTO'03): HELLO from the initiator (cluster id,
 // epoch, role, public key, ephemeral key), HELLO from the responder with its signature over the transcript, PROOF from
@@ -35,6 +35,7 @@ class LinkCipher {
     LinkCipher& operator=(LinkCipher&&) noexcept;
 
     static constexpr std::size_t overhead_bytes = 16;
+    // Empty when the counter is used up, which no link lives to see; an empty frame ends the link at the other side.
     [[nodiscard]] Bytes seal(ByteView plain);
     // Errc::unauthentic: changed, replayed, reordered or cut; the link must be closed.
     [[nodiscard]] Result<Bytes> open(ByteView sealed);
@@ -46,7 +47,7 @@ class LinkCipher {
 struct LinkOptions {
     Digest cluster_id;
     std::uint32_t epoch = 0;
-    LinkRole role = LinkRole::replica;      // own
+    LinkRole role = LinkRole::replica;  // own
     // Both must outlive the handshake.
     const Signer* signer = nullptr;
     const SignatureVerifier* verifier = nullptr;
@@ -59,7 +60,8 @@ class LinkHandshake {
     // `expected`: the initiator's idea of whom it calls; the handshake fails with anybody else.
     [[nodiscard]] static LinkHandshake initiator(const LinkOptions& options, const LinkPeer& expected);
     // `allow` decides whether a caller's role and key are known; it is asked before any signature work.
-    [[nodiscard]] static LinkHandshake responder(const LinkOptions& options, std::function<bool(const LinkPeer&)> allow);
+    [[nodiscard]] static LinkHandshake responder(const LinkOptions& options,
+                                                 std::function<bool(const LinkPeer&)> allow);
     ~LinkHandshake();
     LinkHandshake(LinkHandshake&&) noexcept;
     LinkHandshake& operator=(LinkHandshake&&) noexcept;
@@ -70,8 +72,8 @@ class LinkHandshake {
     // Errors name the reason: wrong cluster, wrong epoch, unknown key, bad signature, malformed frame.
     [[nodiscard]] Result<std::optional<Bytes>> receive(ByteView frame);
     [[nodiscard]] bool done() const;
-    [[nodiscard]] const LinkPeer& peer() const;      // once done
-    [[nodiscard]] LinkCipher take_cipher();          // once, when done
+    [[nodiscard]] const LinkPeer& peer() const;  // once done
+    [[nodiscard]] LinkCipher take_cipher();      // once, when done
 
  private:
     struct State;
