@@ -1,7 +1,7 @@
 // Node: one replica without I/O: the core, the signing guard, the send gate, pending reads, sessions' return routes and
-// the fault model in force. loyald drives it with sockets, threads and LMDB; the simulator drives it with its own world.
-// Single-threaded. Every call may call the port, which must not call back into the node before it returned; answers
-// (persisted, executed, admitted) come later, in the order in which they were asked for, per kind; `executed`,
+// the fault model in force. loyald drives it with sockets, threads and LMDB; the simulator drives it with its own
+// world. Single-threaded. Every call may call the port, which must not call back into the node before it returned;
+// answers (persisted, executed, admitted) come later, in the order in which they were asked for, per kind; `executed`,
 // `admitted` and `read_done` come in one common order, because one executor answers all three.
 #pragma once
 
@@ -24,28 +24,36 @@ class NodePort {
  public:
     virtual ~NodePort() = default;
     virtual void send(consensus::ReplicaId to, const consensus::PeerMessage& message) = 0;
+    // One message for several, so that a driver need not encode it again for each.
+    virtual void send_each(const std::vector<consensus::ReplicaId>& to, const consensus::PeerMessage& message) {
+        for (const consensus::ReplicaId replica : to) {
+            send(replica, message);
+        }
+    }
     virtual void to_client(LinkId link, const wire::ReplicaMessage& message) = 0;
     // One synced transaction for this and whatever else waits; answered by Node::persisted.
     virtual void persist(consensus::Persist persist) = 0;
-    virtual void execute(consensus::BlockPtr block) = 0;                                    // -> executed
-    virtual void admit(LinkId link, crypto::Verified<consensus::Envelope> envelope) = 0;    // -> admitted
-    virtual void read(LinkId link, wire::Read request, consensus::Height lock) = 0;         // -> read_done
-    // Reads a committed range from the durable log, appends `tail` if it fits, and sends BLOCKS.
+    virtual void execute(consensus::BlockPtr block) = 0;                                  // -> executed
+    virtual void admit(LinkId link, crypto::Verified<consensus::Envelope> envelope) = 0;  // -> admitted
+    virtual void read(LinkId link, wire::Read request, consensus::Height lock) = 0;       // -> read_done
+    // Reads a committed range from the durable log, appends `tail` if it fits, and sends BLOCKS: directly, or by way of
+    // Node::served, where the fault model in force sees it.
     virtual void serve_committed(const consensus::ServeCommitted& request) = 0;
     virtual void accuse(const consensus::Accuse& evidence) = 0;
-    virtual void note(const std::string& text) = 0;   // a line for the log
+    virtual void note(const std::string& text) = 0;  // a line for the log
 };
 
 struct NodeOptions {
+    // Of `core.rules_off` the node itself knows "guard", "D1" (the send gate) and "R2" (reads wait for their target).
     consensus::Options core;
     std::size_t pending_reads_max = 0;       // 0: limits
     std::uint64_t read_wait_max_ms = 1'000;  // T_r: then BUSY
 };
 
-struct NodeCounters {  // monotone; for metrics
-    std::map<std::string, std::uint64_t> rejected;   // by reason
+struct NodeCounters {                               // monotone; for metrics
+    std::map<std::string, std::uint64_t> rejected;  // by reason
     std::uint64_t signatures = 0;
-    std::uint64_t guard_refusals = 0;                // a signature that would have contradicted an earlier one
+    std::uint64_t guard_refusals = 0;  // a signature that would have contradicted an earlier one
     std::uint64_t reads = 0, reads_waited = 0, reads_busy = 0;
     std::uint64_t envelopes_admitted = 0, envelopes_refused = 0, replies_cached = 0;
     std::uint64_t blocks_executed = 0, operations_executed = 0;
@@ -63,18 +71,21 @@ class Node {
     void peer_message(consensus::ReplicaId from, crypto::Verified<consensus::PeerMessage> message);
     void client_envelope(LinkId link, crypto::Verified<consensus::Envelope> envelope);
     void client_read(LinkId link, const consensus::ClientId& client, wire::Read request);
-    void client_connected(LinkId link, const consensus::ClientId& client);   // answered with Welcome
+    void client_connected(LinkId link, const consensus::ClientId& client);  // answered with Welcome
     void client_disconnected(LinkId link);
     void persisted(consensus::PersistId id);
     void executed(const kvstore::ExecutedBlock& block);
     void admitted(LinkId link, crypto::Verified<consensus::Envelope> envelope, kvstore::AdmissionResult result);
-    void read_done(LinkId link, const wire::Read& request, consensus::Height lock, const Result<kvstore::ReadAnswer>& answer);
+    void read_done(LinkId link, const wire::Read& request, consensus::Height lock,
+                   const Result<kvstore::ReadAnswer>& answer);
+    // The answer to serve_committed, on its way to `to`.
+    void served(consensus::ReplicaId to, consensus::Blocks blocks);
     void tick();
     void clock(std::uint64_t wall_ms);
     // No more inputs wait: what was decided is written and proposed now.
     void end_of_batch();
 
-    void set_fault(std::unique_ptr<FaultModel> fault);   // null: honest
+    void set_fault(std::unique_ptr<FaultModel> fault);  // null: honest
     [[nodiscard]] std::string fault() const;
     // Writes are refused with this code while set (disk nearly full).
     void refuse_writes(std::optional<wire::RefusalCode> code);
@@ -82,6 +93,11 @@ class Node {
     [[nodiscard]] consensus::Status status() const;
     [[nodiscard]] const NodeCounters& counters() const;
     [[nodiscard]] const consensus::Core& core() const;
+    [[nodiscard]] consensus::Height executed_height() const;
+    [[nodiscard]] consensus::Hlc executed_hlc() const;  // of the last executed block of this run
+    [[nodiscard]] const crypto::Digest& executed_digest() const;
+    [[nodiscard]] std::size_t waiting_sends() const;
+    [[nodiscard]] std::size_t waiting_reads() const;
 
  private:
     struct State;
