@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "config/result.h"
@@ -14,6 +15,22 @@
 #include "crypto/signature.h"
 
 namespace loyal::config {
+
+// Parts of the cluster id: what replicas must agree on before they may exchange a signature. A release that changes one
+// of them forms a cluster of another kind.
+struct ProtocolRules {
+    std::uint16_t protocol_version = 1;
+    std::string hash = "blake2b-256";
+    std::string signature = "ed25519-libsodium-1.0.18";  // its acceptance of edge cases is a consensus rule
+};
+
+// Equal to kvstore's right_* bits, which this library cannot see; a test compares them.
+inline constexpr std::uint8_t right_read = 1;
+inline constexpr std::uint8_t right_write = 2;
+inline constexpr std::uint8_t right_admin = 4;
+// "read,write,admin" in any order, or their first letters, as in "rw".
+[[nodiscard]] Result<std::uint8_t> parse_rights(std::string_view text);
+[[nodiscard]] std::vector<std::string> names_of_rights(std::uint8_t rights);
 
 enum class CrashMode : std::uint8_t { recovery, stop };
 
@@ -30,7 +47,7 @@ struct ReplicaEntry {
 struct ClientEntry {
     std::string name;
     crypto::PublicKey public_key;
-    std::uint8_t rights = 0;  // kvstore's right_* bits; in the file: "read", "write", "admin"
+    std::uint8_t rights = 0;  // right_* bits; in the file: "read", "write", "admin"
 };
 
 struct Timers {  // ms; defaults of PROTOCOL.md §11, LAN
@@ -65,10 +82,16 @@ struct Cluster {
 };
 
 [[nodiscard]] consensus::ClientId client_id_of(const crypto::PublicKey& key);
-[[nodiscard]] crypto::Digest compute_cluster_id(const Cluster& cluster);
+// H("cluster", ...) of exactly: instance, protocol version, fault model, n, replica ids and keys, genesis clients
+// (name, key, rights; in order of name) and the two rules. Not of addresses, ports, timers or limits.
+[[nodiscard]] crypto::Digest compute_cluster_id(const Cluster& cluster, const ProtocolRules& rules = {});
 
-// `path` is the file or its folder.
+// `path` is the file or its folder. Errc::not_found when there is none, invalid_argument when its content is wrong.
 [[nodiscard]] Result<Cluster> load_cluster(const std::filesystem::path& path);
+// The text of a cluster.toml; `path` is where it is from, for messages and as the cluster's folder.
+[[nodiscard]] Result<Cluster> parse_cluster(std::string_view text, const std::filesystem::path& path);
+// The same text for the same cluster, always.
+[[nodiscard]] std::string render_cluster(const Cluster& cluster);
 
 struct ClientRequest {
     std::string name;
@@ -85,19 +108,23 @@ struct InitOptions {
 };
 struct InitReport {
     Cluster cluster;
-    std::vector<std::string> warnings;  // an n that wastes a replica or tolerates no fault
+    std::vector<std::string> warnings;  // an n that wastes a replica or tolerates no fault; keys that were kept
 };
-// Writes the file, keys and the birth record of every data folder. Refuses a folder that already holds a cluster, and
-// leaves nothing behind when it fails.
+// Writes the file, keys and the birth record of every data folder, durably, and the file last: a folder with a
+// cluster.toml is complete. Keys that are already there are kept (`loyal cluster wipe --keep-keys`); a folder that
+// holds a cluster or anybody's data is refused (Errc::conflict). Leaves nothing behind when it fails.
 [[nodiscard]] Result<InitReport> init_cluster(const std::filesystem::path& directory, const InitOptions& options);
 
-// Birth record: DATA/birth.json-like canonical file that binds a data folder to a cluster and a replica.
+// Birth record: the small text file DATA/birth, which binds a data folder to a cluster and a replica. It is how a
+// replica tells a lost disk from a new one.
 struct Birth {
     crypto::Digest cluster_id;
     std::uint16_t replica = 0;
 };
+// Creates the folder, 0700, if it is missing. Never replaces: Errc::conflict when the folder holds anything.
 [[nodiscard]] Result<void> write_birth(const std::filesystem::path& data, const Birth& birth);
 // Errc::not_found: the folder or its record is missing. Errc::conflict: it belongs to another cluster or replica.
+// Errc::corrupted: the record is damaged.
 [[nodiscard]] Result<void> check_birth(const std::filesystem::path& data, const Birth& expected);
 
 }  // namespace loyal::config

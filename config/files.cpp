@@ -169,7 +169,11 @@ Result<void> write_new_file(const std::filesystem::path& path, ByteView content,
         return renamed;
     }
     const auto folder = path.parent_path();
-    return sync_folder(folder.empty() ? "." : folder);
+    auto synced = sync_folder(folder.empty() ? "." : folder);
+    if (!synced) {
+        ::unlink(path.c_str());
+    }
+    return synced;
 }
 
 Result<std::size_t> read_file(const std::filesystem::path& path, std::span<std::uint8_t> buffer, Secrecy secrecy) {

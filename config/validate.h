@@ -1,0 +1,25 @@
+// Inside config/ only: what a cluster must be beyond the type and range of each field.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "config/cluster.h"
+
+namespace loyal::config {
+
+inline constexpr std::uint64_t timer_ms_max = 3'600'000;
+inline constexpr std::uint64_t log_quota_bytes_min = std::uint64_t{64} << 20;
+
+// Whether `n` replicas can form a cluster of this model at all.
+[[nodiscard]] Result<void> check_replica_count(consensus::FaultModel model, std::size_t n);
+// That n is allowed, but not wise.
+[[nodiscard]] std::vector<std::string> warnings_about(consensus::FaultModel model, std::size_t n);
+// A host name or an address, without brackets and port.
+[[nodiscard]] bool is_valid_host(std::string_view host) noexcept;
+// Everything that concerns more than one field, but not the cluster id. Expects replicas in order of id.
+[[nodiscard]] Result<void> check_cluster(const Cluster& cluster);
+
+[[nodiscard]] std::string_view name_of(consensus::FaultModel model) noexcept;
+
+}  // namespace loyal::config
