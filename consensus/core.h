@@ -39,6 +39,8 @@ struct Status {
     std::size_t pending_envelopes = 0;
     std::uint64_t view_changes = 0;
     std::uint64_t blocks_committed = 0;
+    bool halted = false;  // its state contradicts what a quorum certified: it neither votes nor executes
+    std::string halt_reason;
     std::vector<Height> peer_committed;  // as each last said
 };
 

@@ -111,6 +111,7 @@ struct Recovered {
     std::optional<ViewChange> view_change;  // own, of voting.promised
     BlockRef committed;                     // highest known
     Height executed;                        // durable in the state store; Execute starts above it
+    crypto::Digest executed_id;             // id of that block; unused at height 0
     // Blocks above `executed` (or committed - 2W if lower) on the chain of prep, base and lock, in height order.
     std::vector<BlockPtr> blocks;
     // Headers a replica needs below them are in blocks too, down to committed - 2W.

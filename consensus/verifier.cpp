@@ -4,6 +4,7 @@
 #include <set>
 
 #include "config/limits.h"
+#include "consensus/view_change_safety.h"
 
 namespace loyal::consensus {
 namespace {
@@ -21,8 +22,9 @@ Overloaded(Handlers...) -> Overloaded<Handlers...>;
 
 }  // namespace
 
-MessageVerifier::MessageVerifier(const Membership& membership, const crypto::SignatureVerifier& signatures)
-    : membership_(membership), signatures_(signatures), quorum_(membership.quorum()) {}
+MessageVerifier::MessageVerifier(const Membership& membership, const crypto::SignatureVerifier& signatures,
+                                 const std::vector<std::string>& rules_off)
+    : membership_(membership), signatures_(signatures), quorum_(membership.quorum()), rules_(rules_off) {}
 
 bool MessageVerifier::signature_ok(ReplicaId signer, SignDomain domain, ByteView content,
                                    const crypto::Signature& signature) const {
@@ -116,7 +118,7 @@ Result<void> MessageVerifier::check_vote(const Vote& vote) const {
     if (vote.has_commit() && vote.com.height > vote.prep.height) {
         return reject("vote with a commit head above its prepare head");
     }
-    if (membership_.fault_model == FaultModel::byzantine &&
+    if (membership_.fault_model == FaultModel::byzantine && rules_.has("N9") &&
         !signature_ok(vote.voter, SignDomain::vote, vote_content(vote), vote.signature)) {
         return reject("bad signature on a vote");
     }
@@ -159,10 +161,10 @@ Result<void> MessageVerifier::check_certificate(const Certificate& certificate) 
             return reject("certificate with a vote off its path");
         }
         const std::size_t above = head.height.value - certificate.target.height.value;
-        if (head.id != ids[above]) {
+        if (head.id != ids[above] && rules_.has("cert-path")) {
             return reject("certificate with a vote for another chain");
         }
-        if (certificate.kind == CertKind::prepare && above > own_view_prefix) {
+        if (certificate.kind == CertKind::prepare && above > own_view_prefix && rules_.has("cert-base")) {
             return reject("prepare certificate below the base of its view");
         }
         const Result<void> authentic = check_vote(vote);
@@ -175,7 +177,7 @@ Result<void> MessageVerifier::check_certificate(const Certificate& certificate) 
 
 // Rule V3.
 Result<void> MessageVerifier::check_view_change(const ViewChange& message, bool with_certificate) const {
-    if (!message.lock.view.before(message.new_view) || message.new_view.value == 0 ||
+    if ((!message.lock.view.before(message.new_view) && rules_.has("V5-lock-view")) || message.new_view.value == 0 ||
         message.last_prep.view >= message.new_view) {
         return reject("view change whose lock is not of an earlier view");
     }
@@ -211,24 +213,21 @@ Result<void> MessageVerifier::check_new_view(const NewView& message) const {
     }
     std::set<ReplicaId> voters;
     for (const ViewChange& change : message.view_changes) {
-        if (change.new_view != message.view || change.voter.value >= quorum_.n || !voters.insert(change.voter).second) {
+        const bool right_view = change.new_view == message.view || !rules_.has("V5-view");
+        const bool distinct = voters.insert(change.voter).second || !rules_.has("V5-distinct");
+        if (!right_view || change.voter.value >= quorum_.n || !distinct) {
             return reject("new view with a view change of another view, an unknown voter, or twice the same");
-        }
-        if (change.lock.rank() > message.base.rank() ||
-            (change.lock.rank() == message.base.rank() && change.lock != message.base)) {
-            return reject("new view whose base is not the highest lock");
         }
         const Result<void> authentic = check_view_change(change, false);
         if (!authentic) {
             return authentic;
         }
     }
-    if (voters.size() < quorum_.q) {
+    if ((rules_.has("V5-distinct") ? voters.size() : message.view_changes.size()) < quorum_.q) {
         return reject("new view without a quorum of view changes");
     }
-    if (std::none_of(message.view_changes.begin(), message.view_changes.end(),
-                     [&](const ViewChange& change) { return change.lock == message.base; })) {
-        return reject("new view whose base nobody reported");
+    if (select_base(message.view_changes, rules_) != message.base) {
+        return reject("new view whose base is not the one highest lock of its view changes");
     }
     if (membership_.fault_model == FaultModel::crash) {
         return {};

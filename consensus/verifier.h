@@ -10,6 +10,7 @@
 #include "config/result.h"
 #include "consensus/messages.h"
 #include "consensus/quorum.h"
+#include "consensus/rules.h"
 #include "crypto/verified.h"
 
 namespace loyal::consensus {
@@ -25,8 +26,9 @@ struct Membership {
 
 class MessageVerifier {
  public:
-    // Keeps references: both must outlive it.
-    MessageVerifier(const Membership& membership, const crypto::SignatureVerifier& signatures);
+    // Keeps references: both must outlive it. `rules_off`: see consensus/rules.h.
+    MessageVerifier(const Membership& membership, const crypto::SignatureVerifier& signatures,
+                    const std::vector<std::string>& rules_off = {});
 
     // `from` is the authenticated peer of the link. Votes, view changes and heartbeats count for nobody but `from`;
     // PROPOSE must be the leader's of its view, NEWVIEW may be handed on by anybody.
@@ -54,6 +56,7 @@ class MessageVerifier {
     const Membership& membership_;
     const crypto::SignatureVerifier& signatures_;
     Quorum quorum_;
+    RuleSet rules_;
 };
 
 }  // namespace loyal::consensus

@@ -1,0 +1,251 @@
+// Catch-up of a replica that was away or was left out (rule N10): committed blocks under a commit certificate, the
+// current view's chain under a prepare certificate, bodies by id, and the NEWVIEW of a view that others are in.
+#include <algorithm>
+#include <utility>
+
+#include "config/limits.h"
+#include "consensus/core_state.h"
+
+namespace loyal::consensus {
+
+void Core::State::on_heartbeat(ReplicaId from, const Heartbeat& message) {
+    peers[from.value] = message;
+    if (from == leader() && message.entered == vs.entered && message.promised == message.entered) {
+        note_leader_sign(message.entered);
+        trust_committed(from, message.entered, message.committed);
+    } else if (!rules.has("8c") && from == leader_of(message.entered, quorum.n)) {
+        trust_committed(leader(), message.entered, message.committed);
+    }
+}
+
+// ---- Asking
+
+// The next peer, in turn, that claims what this replica lacks.
+std::optional<ReplicaId> Core::State::next_peer(bool (*ahead)(const State&, const Heartbeat&)) {
+    for (std::size_t i = 1; i <= quorum.n; ++i) {
+        const std::size_t candidate = (fetch_turn + i) % quorum.n;
+        if (candidate != options.self.value && ahead(*this, peers[candidate])) {
+            fetch_turn = candidate;
+            return ReplicaId(static_cast<std::uint16_t>(candidate));
+        }
+    }
+    return std::nullopt;
+}
+
+void Core::State::fetch_what_is_missing() {
+    const std::uint64_t patience = ticks_of(options.heartbeat_ms);
+    if (tick - last_fetch < patience || committed.height > executed.plus(4 * window + limits::fetch_blocks_max)) {
+        return;  // one question at a time; the executor comes first
+    }
+    const auto anybody = [](const State&, const Heartbeat&) { return true; };
+    // 1. A view that others have entered.
+    if (const auto peer =
+            next_peer([](const State& self, const Heartbeat& beat) { return beat.entered > self.vs.entered; })) {
+        last_fetch = tick;
+        send(*peer, Fetch{Fetch::What::new_view, Height(), {}});
+    }
+    // 2. Bodies: of a base to come, or of committed blocks known by header only.
+    const BlockRef* head = waiting_new_view ? &waiting_new_view->base.block : (base_ready ? nullptr : &base.block);
+    if (head != nullptr && head->height.value <= committed.height.value + 4 * window) {
+        if (const auto missing = tree.first_missing(*head, committed)) {
+            if (const auto peer = next_peer(anybody)) {
+                last_fetch = tick;
+                wanted.insert(missing->id);
+                send(*peer, Fetch{Fetch::What::by_id, Height(), {missing->id}});
+            }
+        }
+    }
+    // 3. Committed blocks, and the chain of the current view behind them, when nothing moved for a heartbeat.
+    if (tick - last_commit < patience) {
+        return;
+    }
+    const auto peer = next_peer([](const State& self, const Heartbeat& beat) {
+        const bool same_view = beat.entered == self.vs.entered && self.in_view();
+        return beat.committed > self.committed.height || (same_view && beat.prepared > self.vs.prep.block.height) ||
+               (same_view && !self.base_ready);
+    });
+    if (peer) {
+        last_fetch = tick;
+        fetch_open = true;
+        send(*peer, Fetch{Fetch::What::committed, committed.height.next(), {}});
+    }
+}
+
+// ---- Answering
+
+void Core::State::on_fetch(ReplicaId from, const Fetch& message) {
+    switch (message.what) {
+        case Fetch::What::committed: emit(ServeCommitted{from, message.from, committed.height, own_tail()}); return;
+        case Fetch::What::by_id: {
+            Blocks answer;
+            std::size_t bytes = 0;
+            for (const crypto::Digest& id : message.ids) {
+                const BlockTree::Node* node = tree.find(id);
+                BlockPtr block = node == nullptr ? nullptr : node->block;
+                for (auto it = held.begin(); block == nullptr && it != held.end(); ++it) {
+                    block = it->second.block->id == id ? it->second.block : nullptr;
+                }
+                if (block != nullptr && bytes + block->body->size() <= limits::fetch_bytes_max) {
+                    bytes += block->body->size();
+                    answer.blocks.push_back(std::move(block));
+                }
+            }
+            if (!answer.blocks.empty()) {
+                send(from, std::move(answer));
+            }
+            return;
+        }
+        case Fetch::What::new_view: {
+            // At most one a second for each peer: it is the largest answer to the smallest question.
+            std::uint64_t& served = last_new_view_served[from.value];
+            const bool durable_here = new_view && durable.entered == new_view->view;
+            if (durable_here && (served == 0 || tick - served >= ticks_of(1'000))) {
+                served = tick;
+                send(from, *new_view);
+            }
+            return;
+        }
+    }
+}
+
+// The uncommitted chain of the view that this replica is in, and the proof of its lock.
+Blocks Core::State::own_tail() const {
+    Blocks tail;
+    if (!in_view() || !base_ready) {
+        return tail;
+    }
+    std::size_t bytes = 0;
+    for (const Header& header : tree.path(committed, vs.prep.block)) {
+        const BlockTree::Node* node = tree.find(header_id(context, header));
+        if (node == nullptr || node->block == nullptr || bytes + node->block->body->size() > limits::fetch_bytes_max) {
+            break;
+        }
+        bytes += node->block->body->size();
+        tail.blocks.push_back(node->block);
+    }
+    if (lock_certificate && vs.lock.view.is(vs.entered)) {
+        tail.prepare = lock_certificate;
+    }
+    return tail;
+}
+
+// ---- Taking
+
+void Core::State::on_blocks(ReplicaId from, const Blocks& message) {
+    if (halted) {
+        return;
+    }
+    const Height before = committed.height;
+    take_committed(message);
+    take_tail(message);
+    // More of the same peer at once while it helps.
+    if (fetch_open && committed.height > before && peers[from.value].committed > committed.height &&
+        committed.height <= executed.plus(4 * window + limits::fetch_blocks_max)) {
+        last_fetch = tick;
+        send(from, Fetch{Fetch::What::committed, committed.height.next(), {}});
+    } else {
+        fetch_open = false;
+    }
+}
+
+// Entry: the verifier checked that the headers are one chain under the commit certificate (in crash mode a peer's word
+// is enough). Takes the blocks that continue the own committed chain.
+void Core::State::take_committed(const Blocks& message) {
+    std::map<crypto::Digest, BlockPtr> bodies;
+    for (const BlockPtr& block : message.blocks) {
+        bodies.emplace(block->id, block);
+    }
+    BlockRef reached = committed;
+    for (const Header& header : message.headers) {
+        if (header.height != reached.height.next()) {
+            continue;
+        }
+        const crypto::Digest id = header_id(context, header);
+        const auto body = bodies.find(id);
+        if (header.parent != reached.id) {
+            halt("certified blocks contradict what was committed here");
+            return;
+        }
+        if (body == bodies.end() && !tree.has_body(id)) {
+            break;
+        }
+        if (body != bodies.end()) {
+            tree.add_block(body->second);
+        }
+        BlockTree::Node* node = tree.find(id);
+        if (!node->written) {
+            node->written = true;
+            node->persist = next_persist();
+            to_write.emplace_back(BlockRecord{node->block});
+        }
+        reached = {header.height, id};
+    }
+    if (reached == committed) {
+        return;
+    }
+    const bool whole = message.commit && message.commit->target.height == reached.height;
+    commit(reached, whole ? message.commit : std::nullopt);
+}
+
+void Core::State::take_tail(const Blocks& message) {
+    for (const BlockPtr& block : message.blocks) {
+        if (wanted.erase(block->id) > 0) {
+            tree.add_block(block);
+        }
+    }
+    // Downwards: each body names the parent that makes the next one certain. What is not on the base's chain stays out.
+    for (auto block = message.blocks.rbegin(); !base_ready && block != message.blocks.rend(); ++block) {
+        const auto on_chain = tree.ancestor(base.block, (*block)->header.height);
+        if ((*block)->header.height > committed.height && on_chain && *on_chain == (*block)->id) {
+            tree.add_block(*block);
+        }
+    }
+    for (const BlockPtr& block : message.blocks) {
+        if (block->header.height > committed.height && block->header.view == vs.entered && in_view()) {
+            hold_proposal(block);
+        }
+    }
+    if (message.prepare && !crash_mode && message.prepare->view == vs.entered) {
+        for (const Vote& vote : message.prepare->votes) {
+            if (!is_self(vote.voter)) {
+                votes.add(vote);
+            }
+        }
+    }
+}
+
+// N10: a committed block of the current view, or its base, on the own chain moves prep up, so that a replica that was
+// away votes in its view again.
+void Core::State::advance_prep_by_commit() {
+    if (!in_view() || halted || committed.height.value == 0 || !rules.has("N10")) {
+        return;
+    }
+    const BlockTree::Node* node = tree.find(committed.id);
+    const bool of_view = committed == base.block || (node != nullptr && node->header.view == vs.entered);
+    if (!of_view || committed.height < base.block.height) {
+        return;
+    }
+    const bool behind = vs.prep.view != vs.entered || vs.prep.block.height < committed.height;
+    if (!behind) {
+        return;
+    }
+    // A voter for the losing side of an equivocation stays silent in this view; it still executes.
+    if (vs.prep.view == vs.entered && base_ready) {
+        const auto at = vs.prep.block.height;
+        const auto ancestor = tree.ancestor(committed, at);
+        if (ancestor ? *ancestor != vs.prep.block.id
+                     : committed_ids.contains(at) && committed_ids.at(at) != vs.prep.block.id) {
+            return;
+        }
+    }
+    vs.prep = {vs.entered, committed};
+    base_ready = true;
+    if (crash_mode) {
+        vs.lock = {LockView(vs.entered), committed};
+    }
+    if (last_proposed.height < committed.height) {
+        last_proposed = committed;
+    }
+}
+
+}  // namespace loyal::consensus

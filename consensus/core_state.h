@@ -1,0 +1,207 @@
+// The inside of Core, shared by the files that each hold one concern of the protocol. Private to consensus/.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "consensus/block_tree.h"
+#include "consensus/core.h"
+#include "consensus/envelope_pool.h"
+#include "consensus/rules.h"
+#include "consensus/vote_set.h"
+
+namespace loyal::consensus {
+
+// A proposal of the current view that cannot be accepted yet.
+struct HeldProposal {
+    enum class Time { timely, early, late };
+    BlockPtr block;
+    Time time = Time::timely;  // decided at its first arrival (H2); early turns timely, late waits for a certificate
+};
+
+struct Core::State {
+    State(const Options& options, const MessageVerifier& verifier, const crypto::Signer& signer,
+          const Recovered& recovered);
+
+    // ---- Fixed
+    const Options options;
+    const MessageVerifier& verifier;
+    const crypto::Signer& signer;
+    const Quorum quorum;
+    const bool crash_mode;
+    const std::uint64_t window;  // W
+    const RuleSet rules;
+    const ClusterContext context;
+    const BlockRef genesis;
+
+    // ---- Time
+    std::uint64_t tick = 0;
+    std::uint64_t wall_ms = 0;
+
+    // ---- Voting state: `vs` is what was decided, `durable` what is on disk
+    VotingState vs;
+    VotingState written;  // as of the last Persist
+    VotingState durable;
+    Lock base;               // of vs.entered
+    bool base_ready = true;  // prep is base or above; otherwise base's bodies are still being fetched (V5)
+    std::optional<Certificate> lock_certificate;
+    std::optional<NewView> new_view;          // of vs.entered; none in view 0
+    std::optional<NewView> waiting_new_view;  // crash mode: accepted once its base's bodies are here
+    std::optional<ViewChange> own_view_change;
+    std::optional<Vote> last_vote;  // last signed
+    bool restarted = false;
+
+    // ---- Chain
+    BlockTree tree;
+    BlockRef committed;
+    std::map<Height, crypto::Digest> committed_ids;  // from the tree's floor up to committed
+    Height executed;                                 // by the state machine
+    Height execute_asked;                            // Execute was emitted up to here
+    std::map<Height, crypto::Digest> executed_digests;
+    std::map<Height, HeldProposal> held;
+    std::set<crypto::Digest> wanted;  // asked for by id
+    bool halted = false;
+    std::string halt_reason;
+
+    // ---- Peers
+    VoteSet votes;
+    std::vector<std::optional<ViewChange>> view_changes;  // latest of each
+    std::vector<Heartbeat> peers;                         // as each last said
+    std::vector<bool> pre_vote_grants;
+
+    // ---- Clients
+    EnvelopePool pool;
+
+    // ---- Leading
+    BlockRef last_proposed;
+    PersistId leading_persist;  // PROPOSE waits for `leading` to be durable, once a view
+    Height announced;           // committed height that this leader last told (crash mode)
+    bool end_proposed = false;
+
+    // ---- Durability
+    PersistId last_persist;  // id of the last Persist emitted
+    PersistId durable_persist;
+    std::map<PersistId, VotingState> in_flight;
+    std::vector<LogRecord> to_write;  // what forces a Persist
+    std::vector<LogRecord> to_write_lazily;
+    std::vector<Send> after_write;  // released with the Persist of this batch
+
+    // ---- Timers, in ticks
+    std::uint64_t last_heartbeat_sent = 0;
+    std::uint64_t last_leader_sign = 0;                 // when the leader of the current view was last heard in it
+    std::optional<std::uint64_t> progress_deadline;     // T1
+    std::optional<std::uint64_t> view_change_deadline;  // T6
+    std::uint64_t last_view_change_sent = 0;
+    std::uint64_t last_vote_sent = 0;
+    std::uint64_t backoff = 0;  // k: Tp doubles with it
+    std::uint64_t last_backoff_decay = 0;
+    std::uint64_t last_commit = 0;
+    bool committed_in_view = true;  // since this view was entered
+    bool flush_lazily = false;      // write what waits although nothing forces it
+    std::optional<View> pre_vote_for;
+    std::uint64_t pre_vote_sent = 0;
+
+    // ---- Catch-up
+    std::uint64_t last_fetch = 0;
+    std::size_t fetch_turn = 0;  // rotates over peers
+    bool fetch_open = false;
+    std::optional<View> conflict_asked;  // a vote for an unknown sibling was followed up in this view
+    std::vector<std::uint64_t> last_new_view_served;
+
+    // ---- Counters
+    std::uint64_t view_change_count = 0;
+    std::uint64_t blocks_committed = 0;
+
+    Effects* out = nullptr;  // of the step under way
+
+    // ---- core.cpp: start, dispatch, end of a batch, durability
+    void start();
+    void step(const Input& input);
+    void on_received(ReplicaId from, const PeerMessage& message);
+    void end_batch();
+    void write_batch();
+    void on_persisted(PersistId id);
+    void emit(Effect effect) { out->push_back(std::move(effect)); }
+    void send(std::optional<ReplicaId> to, PeerMessage message, PersistId after = PersistId());
+    void reject(ReplicaId from, std::string why);
+    void halt(std::string why);
+    [[nodiscard]] bool in_view() const { return vs.entered == vs.promised; }
+    [[nodiscard]] bool is_self(ReplicaId replica) const { return replica == options.self; }
+    [[nodiscard]] ReplicaId leader() const { return leader_of(vs.entered, quorum.n); }
+    [[nodiscard]] bool leads(View view) const { return leader_of(view, quorum.n) == options.self; }
+    [[nodiscard]] PersistId next_persist() const { return last_persist.next(); }
+    [[nodiscard]] std::uint64_t ticks_of(std::uint64_t ms) const {
+        return (ms + options.tick_ms - 1) / options.tick_ms;
+    }
+
+    // ---- normal_case.cpp: N1 to N8
+    void on_propose(ReplicaId from, const Propose& message);
+    void hold_proposal(const BlockPtr& block);
+    void accept_held();
+    [[nodiscard]] bool acceptable(const HeldProposal& held_proposal);
+    void append(const BlockPtr& block);
+    void propose();
+    [[nodiscard]] bool may_propose() const;
+    [[nodiscard]] std::optional<Hlc> next_hlc(Hlc parent) const;
+    void on_vote(ReplicaId from, const Vote& vote);
+    void maybe_vote();
+    void learn_lock();
+    void learn_commit();
+    void learn_commit_of(View view, const std::vector<Vote>& votes_of_view);
+    void commit(const BlockRef& block, std::optional<Certificate> certificate);
+    void trust_committed(ReplicaId from, View view, Height height);
+    void execute_committed();
+    void on_executed(const Executed& result);
+    void check_executed_digest(Height height);
+    void on_submitted(const Envelope& envelope, bool from_peer);
+    [[nodiscard]] std::optional<crypto::Digest> executed_digest(Height height) const;
+    [[nodiscard]] std::vector<crypto::Digest> view_chain(Height lower, bool with_held) const;
+    [[nodiscard]] Height certified_height() const;
+
+    // ---- view_change.cpp: V1 to V7
+    void start_view_change(View view);
+    void on_view_change(ReplicaId from, const ViewChange& message);
+    void join_view_change();
+    [[nodiscard]] std::size_t view_changes_from(View view) const;
+    void try_new_view();
+    void on_new_view(ReplicaId from, const NewView& message);
+    void enter_view(const NewView& message);
+    void finish_base();
+    void on_equivocation(const BlockPtr& first, const BlockPtr& second);
+    void time_out(const char* why);
+    void on_pre_vote(ReplicaId from, const PreVote& message);
+    void on_pre_vote_grant(ReplicaId from, const PreVoteGrant& message);
+
+    // ---- catch_up.cpp: N10
+    void on_heartbeat(ReplicaId from, const Heartbeat& message);
+    void on_fetch(ReplicaId from, const Fetch& message);
+    void on_blocks(ReplicaId from, const Blocks& message);
+    void take_committed(const Blocks& message);
+    void take_tail(const Blocks& message);
+    void fetch_what_is_missing();
+    void advance_prep_by_commit();
+    [[nodiscard]] std::optional<ReplicaId> next_peer(bool (*ahead)(const State&, const Heartbeat&));
+    [[nodiscard]] Blocks own_tail() const;
+
+    // ---- timers.cpp: T1, T4 to T6, C2
+    void on_tick();
+    void relay_envelopes();
+    void check_progress_timer();
+    void check_view_change_timer();
+    void resend();
+    void heartbeat();
+    void note_leader_sign(View view);
+    void note_progress();
+    void reset_view_timers();
+    [[nodiscard]] bool has_work() const;
+    [[nodiscard]] std::uint64_t progress_ticks() const;  // Tp
+
+    // ---- invariants.cpp
+    void check_invariants() const;
+};
+
+}  // namespace loyal::consensus

@@ -1,0 +1,60 @@
+// Envelopes that wait to be ordered, in order of arrival. An envelope is pending while some operation of it is neither
+// executed nor hopeless (PROTOCOL.md T1); the pool learns of execution from the blocks themselves. Bounded in count and
+// bytes.
+#pragma once
+
+#include <bitset>
+#include <cstdint>
+#include <list>
+#include <map>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include "config/limits.h"
+#include "consensus/messages.h"
+
+namespace loyal::consensus {
+
+class EnvelopePool {
+ public:
+    struct Entry {
+        Envelope envelope;
+        std::uint64_t arrived_tick = 0;
+        std::optional<std::uint64_t> at_leader_tick;  // since when the leader must have it: timers start here (C2)
+        bool in_chain = false;                        // in a block above the executed ones
+        std::bitset<limits::envelope_ops_max> open;   // operations not executed yet
+    };
+
+    // False when it is already here or does not fit.
+    bool add(const Envelope& envelope, std::uint64_t tick, bool at_leader);
+    // Operations of the block's envelopes are executed; envelopes with nothing left leave.
+    void executed(const Block& block);
+    // Leave when they can execute no more: not_after is behind the committed time.
+    void expire(Hlc committed);
+
+    // Envelopes for the next block, oldest first, within the limits of one body.
+    [[nodiscard]] std::vector<Envelope> next_batch() const;
+    [[nodiscard]] bool has_unproposed() const;
+    [[nodiscard]] std::size_t unproposed_bytes() const;
+
+    void mark_in_chain(const Block& block, bool in_chain);
+    void clear_in_chain();
+    // A view began: whoever is not the leader hands its envelopes over again.
+    void restart_timers(std::uint64_t tick, bool at_leader);
+
+    [[nodiscard]] std::list<Entry>& entries() { return entries_; }
+    [[nodiscard]] const std::list<Entry>& entries() const { return entries_; }
+    [[nodiscard]] std::size_t size() const { return entries_.size(); }
+
+ private:
+    using Place = std::list<Entry>::iterator;
+    void remove(Place place);
+
+    std::list<Entry> entries_;
+    std::unordered_map<crypto::Digest, Place> by_digest_;
+    std::map<std::pair<ClientId, SessionId>, std::vector<Place>> by_session_;
+    std::size_t bytes_ = 0;
+};
+
+}  // namespace loyal::consensus
