@@ -17,22 +17,28 @@ namespace loyal::kvstore {
 
 // What a committed-range answer needs (rule N10).
 struct CommittedRange {
-    std::vector<consensus::Header> headers;                     // from .. top of the certificate
-    std::optional<consensus::Certificate> certificate;          // absent in crash mode
-    std::vector<consensus::BlockPtr> blocks;                    // the first of them that fit in bytes_max
+    std::vector<consensus::Header> headers;             // from .. top of the certificate
+    std::optional<consensus::Certificate> certificate;  // absent in crash mode
+    std::vector<consensus::BlockPtr> blocks;            // the first of them that fit in bytes_max
 };
 
 class ConsensusLog {
  public:
-    // `log` has the tables of log_tables(). Corrupted records are an error that names the record.
-    [[nodiscard]] static Result<std::unique_ptr<ConsensusLog>> open(Store& log, const consensus::ClusterContext& context);
+    // `log` has the tables of log_tables() and outlives the object. Corrupted records are an error that names the record.
+    // Errc::corrupted, too, when the voting state is not provably the newest (rule A6, pitfall 24).
+    [[nodiscard]] static Result<std::unique_ptr<ConsensusLog>> open(Store& log,
+                                                                    const consensus::ClusterContext& context);
     [[nodiscard]] static std::vector<std::string> log_tables();
     virtual ~ConsensusLog() = default;
 
-    // All records of all given Persists in one synced transaction (group commit).
+    // All records of all given Persists in one synced transaction (group commit). Errc::disk_full, Errc::io: nothing of
+    // them counts as written; after a failed sync the process must end, because nobody knows what the disk holds.
     [[nodiscard]] virtual Result<void> append(const std::vector<consensus::Persist>& group) = 0;
 
-    // `executed` is the durable height of the state store.
+    // `executed` is the durable height of the state store. `executed_digests` is left to the caller, who has them from
+    // StateMachine::recent_digests. `committed` is the highest block whose whole chain is in the log: CommitRecords are
+    // written with whatever comes next, so the state store may be ahead of it.
+    // Errc::corrupted: a record that is needed is damaged or missing.
     [[nodiscard]] virtual Result<consensus::Recovered> recover(consensus::Height executed) const = 0;
 
     [[nodiscard]] virtual Result<std::optional<consensus::BlockPtr>> block(const crypto::Digest& id) const = 0;

@@ -1,15 +1,18 @@
 // StateMachine: the replicated key-value state, its client sessions and their stored replies (PROTOCOL.md N7, C4, S1).
 // Deterministic: the same blocks in the same order give the same state, outcomes and execution digests everywhere.
 //
-// Writes go to an overlay in memory; `freeze`, `write_frozen` and `drop_frozen` move a generation of it to the `kv` store
-// in bounded atomic batches that name the height they are complete for. Reads look in the active generation, the frozen
-// one, then the store. Nothing here gates a message: after a crash the blocks above `durable_height` are executed again.
+// Writes go to an overlay in memory; `freeze`, `write_frozen` and `drop_frozen` move a generation of it to the `kv`
+// store in bounded atomic batches that name the height they are complete for. Reads look in the active generation, the
+// frozen one, then the store. Nothing here gates a message: after a crash the blocks above `durable_height` are
+// executed again.
 //
-// Threads: everything on one thread (the executor's), except write_frozen, which may run on another while the first goes
-// on executing and reading.
+// Threads: everything on one thread (the executor's), except write_frozen, which may run on another while the first
+// goes on executing and reading.
 #pragma once
 
+#include <map>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -28,35 +31,36 @@ struct Replies {
 };
 struct ExecutedBlock {
     consensus::Height height;
-    crypto::Digest digest;         // exec_dig_h = H("exec", exec_dig_{h-1} | id_h | effects_h)
+    crypto::Digest digest;  // exec_dig_h = H("exec", exec_dig_{h-1} | id_h | effects_h)
     consensus::Hlc hlc;
     std::vector<Replies> replies;
 };
 
 enum class Admission : std::uint8_t {
-    admit,             // some operation is new: let consensus order it
-    already_executed,  // all were: the stored replies are the answer
-    expired,           // cannot execute any more
-    window,            // beyond the session's window
+    admit,             // some operation is new, or is a range to be executed again: let consensus order it
+    already_executed,  // all were: the stored replies are the answer (empty when all were acknowledged)
+    expired,           // some operation is new and cannot execute any more
+    window,            // some operation is beyond the session's window
     invalid,           // does not parse or breaks a limit
-    denied,
+    denied,            // the client lacks a right that some operation needs
 };
 struct AdmissionResult {
     Admission verdict = Admission::admit;
-    Replies replies;   // with already_executed
+    Replies replies;  // with already_executed
 };
 
 struct ReadAnswer {
-    consensus::Height executed;    // the state's height
+    consensus::Height executed;  // the state's height
     consensus::Hlc hlc;
     Revision revision;
-    Bytes result;                  // encoded RangeResult
+    Bytes result;  // encoded RangeResult
 };
 
 struct StateMachineOptions {
     // Rights of the genesis clients: who is absent may do nothing.
     std::map<consensus::ClientId, std::uint8_t> rights;  // bits below
-    std::vector<std::string> rules_off;                  // test switches, as in consensus::Options
+    // Test switches, as in consensus::Options: "C4" (no deduplication), "horizon" (not_after is not looked at).
+    std::vector<std::string> rules_off;
 };
 inline constexpr std::uint8_t right_read = 1;
 inline constexpr std::uint8_t right_write = 2;
@@ -69,24 +73,33 @@ class StateMachine {
     [[nodiscard]] static std::vector<std::string> state_tables();
     virtual ~StateMachine() = default;
 
-    // `block` is the successor of the last executed one (asserted). Errors come from the store only.
+    // `block` is the successor of the last executed one (asserted). Errors come from the store only; after one the
+    // block may be half executed, so every later call of execute() gives the same error and nothing is frozen any more.
+    // Replies are in the order of the envelopes; an envelope of which everything was acknowledged has none.
     [[nodiscard]] virtual Result<ExecutedBlock> execute(const consensus::Block& block) = 0;
     [[nodiscard]] virtual Result<AdmissionResult> admit(const consensus::Envelope& envelope) const = 0;
+    // One page, from the state as executed here; who calls it has waited for the read's target (R2).
     [[nodiscard]] virtual Result<ReadAnswer> read(const Range& range) const = 0;
     [[nodiscard]] virtual bool may_read(const consensus::ClientId& client) const = 0;
 
     [[nodiscard]] virtual consensus::Height executed() const = 0;
-    [[nodiscard]] virtual consensus::Hlc hlc() const = 0;            // of the last executed block
+    [[nodiscard]] virtual consensus::Hlc hlc() const = 0;  // of the last executed block
     [[nodiscard]] virtual Revision revision() const = 0;
+    // What survives a power failure: of the last batch that was written with Durability::synced, or found at open.
+    // May be asked from any thread.
     [[nodiscard]] virtual consensus::Height durable_height() const = 0;
-    // Of the last window_max + 1 and more heights up to executed(), for headers after a restart; durable with the state.
+    // Of the last window_max + 1 and more heights up to executed(), for headers after a restart; durable with the
+    // state.
     [[nodiscard]] virtual std::vector<std::pair<consensus::Height, crypto::Digest>> recent_digests() const = 0;
 
     // ---- Background writing
     [[nodiscard]] virtual std::size_t overlay_bytes() const = 0;
-    // Starts a new active generation. False when there is nothing to write or the frozen one is still there.
+    // Starts a new active generation, between two blocks. False when there is nothing to write or the frozen one is
+    // still there.
     [[nodiscard]] virtual bool freeze() = 0;
+    // The whole frozen generation in one transaction. After an error nothing of it was written: it may be tried again.
     [[nodiscard]] virtual Result<void> write_frozen(Durability durability) = 0;
+    // After write_frozen succeeded (asserted).
     virtual void drop_frozen() = 0;
 };
 

@@ -27,7 +27,8 @@ class ReadTxn {
     virtual ~ReadTxn() = default;
     [[nodiscard]] virtual Result<std::optional<ByteView>> get(TableIndex table, ByteView key) const = 0;
     // First entry with key >= `key` (`after`: > `key`); nothing at the end of the table.
-    [[nodiscard]] virtual Result<std::optional<RawEntry>> seek(TableIndex table, ByteView key, bool after = false) const = 0;
+    [[nodiscard]] virtual Result<std::optional<RawEntry>> seek(TableIndex table, ByteView key,
+                                                               bool after = false) const = 0;
     // Last entry with key < `key`; an empty `key` means the last of the table.
     [[nodiscard]] virtual Result<std::optional<RawEntry>> seek_before(TableIndex table, ByteView key) const = 0;
 };

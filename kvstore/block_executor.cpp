@@ -1,0 +1,288 @@
+#include "kvstore/block_executor.h"
+
+#include <algorithm>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "config/assert.h"
+#include "config/limits.h"
+#include "crypto/canonical.h"
+
+namespace loyal::kvstore {
+
+namespace {
+
+using consensus::Seq;
+
+// A reply carries one full page; a block a few of them. Beyond that ranges answer too_large, so that no client can make
+// every replica copy gigabytes within one block.
+constexpr std::size_t envelope_result_bytes_max = limits::range_bytes_max + 64;
+constexpr std::size_t block_result_bytes_max = 4 * envelope_result_bytes_max;
+constexpr std::uint64_t block_scan_max = 4 * range_count_max;
+
+std::uint8_t right_for(const Operation& operation) {
+    return std::holds_alternative<Range>(operation) ? right_read : right_write;
+}
+
+bool equal(ByteView a, ByteView b) {
+    return std::equal(a.begin(), a.end(), b.begin(), b.end());
+}
+
+}  // namespace
+
+struct BlockExecutor::Submission {
+    const consensus::Envelope& envelope;
+    SessionKey key;
+    std::uint8_t rights = 0;
+    std::optional<std::vector<Operation>> operations;  // none: they do not parse
+    Session* session = nullptr;                        // in the active generation
+    bool expired = false;
+    bool beyond = false;
+    std::size_t result_bytes_left = envelope_result_bytes_max;
+
+    [[nodiscard]] bool is_range(std::size_t index) const {
+        return operations && std::holds_alternative<Range>((*operations)[index]);
+    }
+    [[nodiscard]] bool timely() const { return !expired && !beyond; }
+    // Of the session, or of the one that this envelope would open.
+    [[nodiscard]] Seq low() const { return session != nullptr ? session->low() : timely() ? envelope.ack_low : Seq(0); }
+};
+
+BlockExecutor::BlockExecutor(const Context& context, const consensus::Block& block, Revision revision)
+    : context_(context),
+      block_(block),
+      view_(context.store, context.overlay),
+      revision_(revision),
+      result_bytes_left_(block_result_bytes_max) {}
+
+Outcome BlockExecutor::outcome_of(Seq seq, Status status, Bytes result) const {
+    const consensus::Header& header = block_.header;
+    return {seq, header.height, header.view, header.hlc, revision_, status, std::move(result)};
+}
+
+Result<Replies> BlockExecutor::execute(const consensus::Envelope& envelope) {
+    Replies replies{envelope.client, envelope.session, {}};
+    replies.outcomes.reserve(envelope.count);
+    const auto rights = context_.rights.find(envelope.client);
+    if (rights == context_.rights.end() || rights->second == 0) {
+        for (std::uint16_t i = 0; i < envelope.count; ++i) {
+            replies.outcomes.push_back(outcome_of(envelope.seq0.plus(i), Status::denied));
+        }
+        return replies;
+    }
+    Submission submission{envelope, {envelope.client, envelope.session}, rights->second, {}, nullptr};
+    if (auto operations = decode_operations(envelope.operations, envelope.count)) {
+        submission.operations = std::move(*operations);
+    }
+    if (context_.rules.horizon) {
+        submission.expired = block_.header.hlc > envelope.not_after;
+        submission.beyond = beyond_horizon(envelope.not_after, block_.header.hlc);
+    }
+    auto session = find_session(submission.key);
+    if (!session) {
+        return tl::unexpected(session.error());
+    }
+    submission.session = *session;
+    const std::size_t before = submission.session != nullptr ? submission.session->size() : 0;
+    if (submission.session != nullptr && submission.timely()) {
+        submission.session->acknowledge(envelope.ack_low);
+    }
+    for (std::uint16_t i = 0; i < envelope.count; ++i) {
+        const Seq seq = envelope.seq0.plus(i);
+        if (seq < submission.low() && seq >= envelope.seq0) {
+            continue;  // acknowledged
+        }
+        auto outcome = execute_operation(submission, i);
+        if (!outcome) {
+            return tl::unexpected(outcome.error());
+        }
+        replies.outcomes.push_back(std::move(*outcome));
+    }
+    if (submission.session != nullptr) {
+        context_.overlay.count_session_change(before, submission.session->size());
+        context_.directory.touch(submission.key, submission.session->last_executed());
+    }
+    return replies;
+}
+
+Result<Session*> BlockExecutor::find_session(const SessionKey& key) {
+    if (Session* session = context_.overlay.active_session(key); session != nullptr) {
+        return session;
+    }
+    const auto older = view_.session(key);
+    if (!older) {
+        return tl::unexpected(older.error());
+    }
+    return *older == nullptr ? nullptr : &context_.overlay.put_session(key, **older);
+}
+
+Status BlockExecutor::refusal_of(const Submission& submission, Seq seq) const {
+    if (submission.expired) {
+        return Status::expired;
+    }
+    if (submission.beyond) {
+        return Status::beyond_horizon;
+    }
+    // A number that wrapped around belongs to no window either.
+    const bool wrapped = seq < submission.envelope.seq0;
+    return wrapped || beyond_window(submission.low(), seq) ? Status::window : Status::ok;
+}
+
+Result<Outcome> BlockExecutor::execute_operation(Submission& submission, std::size_t index) {
+    const Seq seq = submission.envelope.seq0.plus(index);
+    if (submission.session != nullptr && context_.rules.dedupe && seq >= submission.envelope.seq0) {
+        if (const ExecutedOperation* executed = submission.session->find(seq); executed != nullptr) {
+            if (!executed->repeatable) {
+                return Session::outcome_of(seq, *executed);
+            }
+            // The number was used for a range, and only a range may be executed under it again: a client that reuses
+            // it for a write gets nothing done, however often that envelope comes.
+            if (!submission.is_range(index)) {
+                return outcome_of(seq, Status::invalid);
+            }
+            auto again = apply(submission, index);
+            if (!again) {
+                return tl::unexpected(again.error());
+            }
+            return outcome_of(seq, again->status, std::move(again->result));
+        }
+    }
+    if (const Status refusal = refusal_of(submission, seq); refusal != Status::ok) {
+        return outcome_of(seq, refusal);
+    }
+    if (submission.session == nullptr) {
+        auto opened = open_session(submission);
+        if (!opened) {
+            return tl::unexpected(opened.error());
+        }
+        if (*opened == nullptr) {
+            return outcome_of(seq, Status::no_session);
+        }
+        submission.session = *opened;
+    }
+    auto applied = apply(submission, index);
+    if (!applied) {
+        return tl::unexpected(applied.error());
+    }
+    Outcome outcome = outcome_of(seq, applied->status, std::move(applied->result));
+    submission.session->record(outcome, applied->repeatable);
+    return outcome;
+}
+
+Result<Session*> BlockExecutor::open_session(Submission& submission) {
+    SessionDirectory& directory = context_.directory;
+    if (!directory.has_room(submission.key.client)) {
+        const auto idle = directory.evictable(submission.key.client, block_.header.hlc);
+        if (!idle) {
+            return nullptr;
+        }
+        directory.remove(*idle);
+        context_.overlay.erase_session(*idle);
+    }
+    Session session;
+    session.acknowledge(submission.envelope.ack_low);
+    return &context_.overlay.put_session(submission.key, std::move(session));
+}
+
+Result<BlockExecutor::Applied> BlockExecutor::apply(Submission& submission, std::size_t index) {
+    if (!submission.operations) {
+        return Applied{Status::invalid, {}};
+    }
+    const Operation& operation = (*submission.operations)[index];
+    if ((submission.rights & right_for(operation)) == 0) {
+        return Applied{Status::denied, {}};
+    }
+    if (const auto* put = std::get_if<Put>(&operation)) {
+        return apply_put(put->key, put->value);
+    }
+    if (const auto* erase = std::get_if<Delete>(&operation)) {
+        return apply_delete(erase->key);
+    }
+    if (const auto* cas = std::get_if<CompareAndSet>(&operation)) {
+        return apply_compare_and_set(*cas);
+    }
+    return apply_range(submission, std::get<Range>(operation));
+}
+
+Result<BlockExecutor::Applied> BlockExecutor::apply_put(ByteView key, Bytes value) {
+    const auto previous = view_.find(key);
+    if (!previous) {
+        return tl::unexpected(previous.error());
+    }
+    revision_ = revision_.next();
+    KeyRecord record;
+    record.revision = revision_;
+    record.created = *previous ? (*previous)->created : revision_;
+    record.version = *previous ? (*previous)->version + 1 : 1;
+    record.timestamp = block_.header.hlc;
+    record.value = std::move(value);
+    context_.overlay.put_key(key, std::move(record));
+    return Applied{};
+}
+
+Result<BlockExecutor::Applied> BlockExecutor::apply_delete(ByteView key) {
+    const auto previous = view_.find(key);
+    if (!previous) {
+        return tl::unexpected(previous.error());
+    }
+    if (!*previous) {
+        return Applied{Status::not_found, {}};
+    }
+    revision_ = revision_.next();
+    context_.overlay.erase_key(key);
+    return Applied{};
+}
+
+Result<BlockExecutor::Applied> BlockExecutor::apply_compare_and_set(const CompareAndSet& cas) {
+    const auto previous = view_.find(cas.key);
+    if (!previous) {
+        return tl::unexpected(previous.error());
+    }
+    const bool matches = cas.expect ? *previous && equal((*previous)->value, *cas.expect) : !*previous;
+    if (!matches) {
+        return Applied{Status::mismatch, {}};
+    }
+    if (cas.value) {
+        return apply_put(cas.key, *cas.value);
+    }
+    return *previous ? apply_delete(cas.key) : Applied{};  // absent as expected and to stay so: nothing changes
+}
+
+Result<BlockExecutor::Applied> BlockExecutor::apply_range(Submission& submission, const Range& range) {
+    // A refused range empties the envelope's allowance: later ones are refused without being read.
+    const Applied refused{Status::too_large, {}, true};
+    std::size_t& left = submission.result_bytes_left;
+    if (left == 0 || result_bytes_left_ == 0 || view_.scanned() >= block_scan_max) {
+        return refused;
+    }
+    const auto found = view_.range(range);
+    if (!found) {
+        return tl::unexpected(found.error());
+    }
+    Bytes result = encode_range_result(*found);
+    if (result.size() > std::min(left, result_bytes_left_)) {
+        (result.size() > left ? left : result_bytes_left_) = 0;
+        return refused;
+    }
+    left -= result.size();
+    result_bytes_left_ -= result.size();
+    return Applied{Status::ok, std::move(result), true};
+}
+
+crypto::Digest effects_digest(const std::vector<Replies>& replies) {
+    crypto::CanonicalWriter out(replies.size() * 64);
+    for (const Replies& reply : replies) {
+        out.raw(reply.client.bytes).number(reply.session.value);
+        out.number(static_cast<std::uint16_t>(reply.outcomes.size()));
+        for (const Outcome& outcome : reply.outcomes) {
+            out.number(outcome.seq.value).number(static_cast<std::uint8_t>(outcome.status));
+            out.number(outcome.revision.value);
+            out.digest(outcome.result.empty() ? crypto::Digest{} : crypto::digest_of("result", outcome.result));
+        }
+    }
+    return crypto::digest_of("effects", out.view());
+}
+
+}  // namespace loyal::kvstore

@@ -1,0 +1,76 @@
+// Executes the envelopes of one block against the overlay (PROTOCOL.md N7, C1, C4). One object a block; deterministic:
+// what it does depends on the state and the block alone. One thread.
+//
+// For each operation of an envelope, in this order:
+//   below the session's `low`         acknowledged: skipped, no outcome
+//   executed before                   the stored outcome; a range is executed again
+//   block hlc > not_after             expired           \.
+//   not_after > block hlc + E         beyond_horizon     | surely not executed, nothing is recorded
+//   beyond low + 1023                 window             |
+//   no session and no room            no_session        /
+//   otherwise                         executed and recorded, also when the outcome is invalid or denied
+// An envelope that is timely also moves `low` to its ack_low. A client without any right gets denied and no session.
+#pragma once
+
+#include <map>
+#include <vector>
+
+#include "consensus/messages.h"
+#include "kvstore/overlay.h"
+#include "kvstore/state_machine.h"
+#include "kvstore/state_view.h"
+
+namespace loyal::kvstore {
+
+struct ExecutionRules {
+    bool dedupe = true;   // C4
+    bool horizon = true;  // not_after's two bounds
+};
+
+class BlockExecutor {
+ public:
+    struct Context {
+        Store& store;
+        Overlay& overlay;
+        SessionDirectory& directory;
+        const std::map<consensus::ClientId, std::uint8_t>& rights;
+        ExecutionRules rules;
+    };
+    BlockExecutor(const Context& context, const consensus::Block& block, Revision revision);
+
+    // The outcomes of its operations; empty when all of them were acknowledged.
+    [[nodiscard]] Result<Replies> execute(const consensus::Envelope& envelope);
+    [[nodiscard]] Revision revision() const { return revision_; }
+
+ private:
+    struct Applied {
+        Status status = Status::ok;
+        Bytes result;
+        bool repeatable = false;
+    };
+    struct Submission;
+
+    [[nodiscard]] Result<Outcome> execute_operation(Submission& submission, std::size_t index);
+    // Errc::not_found inside: none and no room for one.
+    [[nodiscard]] Result<Session*> open_session(Submission& submission);
+    [[nodiscard]] Result<Session*> find_session(const SessionKey& key);
+    [[nodiscard]] Status refusal_of(const Submission& submission, consensus::Seq seq) const;
+    [[nodiscard]] Outcome outcome_of(consensus::Seq seq, Status status, Bytes result = {}) const;
+
+    [[nodiscard]] Result<Applied> apply(Submission& submission, std::size_t index);
+    [[nodiscard]] Result<Applied> apply_put(ByteView key, Bytes value);
+    [[nodiscard]] Result<Applied> apply_delete(ByteView key);
+    [[nodiscard]] Result<Applied> apply_compare_and_set(const CompareAndSet& cas);
+    [[nodiscard]] Result<Applied> apply_range(Submission& submission, const Range& range);
+
+    Context context_;
+    const consensus::Block& block_;
+    StateView view_;
+    Revision revision_;
+    std::size_t result_bytes_left_;
+};
+
+// H over what a block did, for exec_dig (PROTOCOL.md §13 S1).
+[[nodiscard]] crypto::Digest effects_digest(const std::vector<Replies>& replies);
+
+}  // namespace loyal::kvstore

@@ -1,0 +1,87 @@
+#include "kvstore/kv_tables.h"
+
+#include "config/limits.h"
+#include "crypto/canonical.h"
+#include "crypto/seal.h"
+
+namespace loyal::kvstore {
+
+namespace {
+
+// Heights whose digests the meta record keeps: more than a header may lag behind, twice over.
+constexpr std::size_t digests_max = 2 * limits::window_max + 2;
+
+}  // namespace
+
+Bytes seal_key_record(ByteView key, const KeyRecord& record) {
+    crypto::CanonicalWriter out(32 + record.value.size());
+    out.number(record.revision.value).number(record.created.value).number(record.version);
+    out.number(record.timestamp.packed).raw(record.value);
+    return crypto::seal(keys_table_name, key, out.view());
+}
+
+Result<KeyView> open_key_record(ByteView key, ByteView sealed) {
+    const auto content = crypto::unseal(keys_table_name, key, sealed);
+    if (!content) {
+        return tl::unexpected(content.error());
+    }
+    crypto::CanonicalReader in(*content);
+    KeyView view;
+    view.revision = Revision(in.number<std::uint64_t>());
+    view.created = Revision(in.number<std::uint64_t>());
+    view.version = in.number<std::uint64_t>();
+    view.timestamp = consensus::Hlc(in.number<std::uint64_t>());
+    view.value = in.raw(in.left());
+    if (!in.finish()) {
+        return fail(Errc::corrupted, "a record of the keys table is too short");
+    }
+    return view;
+}
+
+Bytes seal_session_record(const SessionKey& key, const Session& session) {
+    return crypto::seal(sessions_table_name, encode_session_key(key), encode_session(session));
+}
+
+Result<Session> open_session_record(ByteView key, ByteView sealed) {
+    return crypto::unseal(sessions_table_name, key, sealed).and_then(decode_session);
+}
+
+Bytes seal_meta_record(const StateMeta& meta) {
+    crypto::CanonicalWriter out(64 + meta.digests.size() * 40);
+    out.number(state_format).number(meta.height.value).number(meta.hlc.packed).number(meta.revision.value);
+    out.number(static_cast<std::uint16_t>(meta.digests.size()));
+    for (const auto& [height, digest] : meta.digests) {
+        out.number(height.value).digest(digest);
+    }
+    return crypto::seal(meta_table_name, view_of(meta_key), out.view());
+}
+
+Result<StateMeta> open_meta_record(ByteView sealed) {
+    const auto content = crypto::unseal(meta_table_name, view_of(meta_key), sealed);
+    if (!content) {
+        return tl::unexpected(content.error());
+    }
+    crypto::CanonicalReader in(*content);
+    if (const auto format = in.number<std::uint16_t>(); format != state_format) {
+        return fail(Errc::corrupted, "the state is stored in format " + std::to_string(format) +
+                                         ", this program knows " + std::to_string(state_format));
+    }
+    StateMeta meta;
+    meta.height = consensus::Height(in.number<std::uint64_t>());
+    meta.hlc = consensus::Hlc(in.number<std::uint64_t>());
+    meta.revision = Revision(in.number<std::uint64_t>());
+    const auto count = in.number<std::uint16_t>();
+    if (count == 0 || count > digests_max) {
+        return fail(Errc::corrupted, "the state's meta record is malformed");
+    }
+    for (std::uint16_t i = 0; i < count; ++i) {
+        const consensus::Height height(in.number<std::uint64_t>());
+        meta.digests.emplace_back(height, in.digest());
+    }
+    if (!in.finish() || meta.digests.back().first != meta.height) {
+        return fail(Errc::corrupted, "the state's meta record is malformed");
+    }
+    return meta;
+}
+
+}  // namespace loyal::kvstore

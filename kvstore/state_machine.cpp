@@ -1,0 +1,313 @@
+#include "kvstore/state_machine.h"
+
+#include <algorithm>
+#include <atomic>
+#include <optional>
+
+#include "config/assert.h"
+#include "config/limits.h"
+#include "kvstore/block_executor.h"
+#include "kvstore/kv_tables.h"
+#include "kvstore/overlay.h"
+#include "kvstore/sessions.h"
+#include "kvstore/state_view.h"
+
+namespace loyal::kvstore {
+
+namespace {
+
+using consensus::Envelope;
+using consensus::Height;
+using consensus::Seq;
+
+// A header's exec_dig lags by W; a restarted replica may have to check headers of twice that.
+constexpr std::size_t digests_kept = 2 * limits::window_max + 2;
+
+StateMeta genesis_meta() {
+    StateMeta meta;
+    meta.digests.emplace_back(Height(0), crypto::Digest{});
+    return meta;
+}
+
+class KvStateMachine final : public StateMachine {
+ public:
+    KvStateMachine(Store& store, StateMachineOptions options, StateMeta meta, SessionDirectory directory)
+        : store_(store),
+          options_(std::move(options)),
+          meta_(std::move(meta)),
+          directory_(std::move(directory)),
+          frozen_height_(meta_.height),
+          durable_height_(meta_.height.value) {
+        const auto is_off = [&](std::string_view rule) {
+            return std::find(options_.rules_off.begin(), options_.rules_off.end(), rule) != options_.rules_off.end();
+        };
+        rules_.dedupe = !is_off("C4");
+        rules_.horizon = !is_off("horizon");
+    }
+
+    Result<ExecutedBlock> execute(const consensus::Block& block) override;
+    Result<AdmissionResult> admit(const Envelope& envelope) const override;
+    Result<ReadAnswer> read(const Range& range) const override;
+    bool may_read(const consensus::ClientId& client) const override { return (rights_of(client) & right_read) != 0; }
+
+    Height executed() const override { return meta_.height; }
+    consensus::Hlc hlc() const override { return meta_.hlc; }
+    Revision revision() const override { return meta_.revision; }
+    Height durable_height() const override { return Height(durable_height_.load()); }
+    std::vector<std::pair<Height, crypto::Digest>> recent_digests() const override { return meta_.digests; }
+
+    std::size_t overlay_bytes() const override { return overlay_.bytes(); }
+    bool freeze() override;
+    Result<void> write_frozen(Durability durability) override;
+    void drop_frozen() override;
+
+ private:
+    [[nodiscard]] std::uint8_t rights_of(const consensus::ClientId& client) const {
+        const auto found = options_.rights.find(client);
+        return found == options_.rights.end() ? std::uint8_t{0} : found->second;
+    }
+    [[nodiscard]] Result<ExecutedBlock> execute_all(const consensus::Block& block);
+    [[nodiscard]] bool is_denied(const Envelope& envelope, const std::vector<Operation>& operations) const;
+    [[nodiscard]] AdmissionResult judge(const Envelope& envelope, const Session* session) const;
+
+    Store& store_;
+    StateMachineOptions options_;
+    ExecutionRules rules_;
+    StateMeta meta_;  // of the last executed block
+    Overlay overlay_;
+    SessionDirectory directory_;
+    Height frozen_height_;  // everything up to here is frozen or in the store
+    std::optional<Error> failed_;
+    std::atomic<bool> written_{false};  // the frozen generation is in the store
+    std::atomic<std::uint64_t> durable_height_;
+};
+
+Result<ExecutedBlock> KvStateMachine::execute(const consensus::Block& block) {
+    LOYAL_ASSERT(block.header.height == meta_.height.next(), "blocks are executed in height order, each once");
+    if (failed_) {
+        return tl::unexpected(*failed_);
+    }
+    auto executed = execute_all(block);
+    if (!executed) {
+        failed_ = executed.error();
+    }
+    return executed;
+}
+
+Result<ExecutedBlock> KvStateMachine::execute_all(const consensus::Block& block) {
+    ExecutedBlock executed;
+    executed.height = block.header.height;
+    executed.hlc = block.header.hlc;
+    BlockExecutor executor({store_, overlay_, directory_, options_.rights, rules_}, block, meta_.revision);
+    executed.replies.reserve(block.envelopes.size());
+    for (const Envelope& envelope : block.envelopes) {
+        auto replies = executor.execute(envelope);
+        if (!replies) {
+            return tl::unexpected(replies.error());
+        }
+        if (!replies->outcomes.empty()) {
+            executed.replies.push_back(std::move(*replies));
+        }
+    }
+    crypto::Hasher hasher("exec");
+    hasher.update(meta_.digests.back().second.bytes).update(block.id.bytes);
+    executed.digest = hasher.update(effects_digest(executed.replies).bytes).finish();
+
+    meta_.height = block.header.height;
+    meta_.hlc = block.header.hlc;
+    meta_.revision = executor.revision();
+    meta_.digests.emplace_back(meta_.height, executed.digest);
+    if (meta_.digests.size() > digests_kept) {
+        meta_.digests.erase(meta_.digests.begin());
+    }
+    return executed;
+}
+
+bool KvStateMachine::is_denied(const Envelope& envelope, const std::vector<Operation>& operations) const {
+    const std::uint8_t rights = rights_of(envelope.client);
+    return std::any_of(operations.begin(), operations.end(), [&](const Operation& operation) {
+        return (rights & (std::holds_alternative<Range>(operation) ? right_read : right_write)) == 0;
+    });
+}
+
+Result<AdmissionResult> KvStateMachine::admit(const Envelope& envelope) const {
+    if (rights_of(envelope.client) == 0) {
+        return AdmissionResult{Admission::denied, {}};
+    }
+    const auto operations = decode_operations(envelope.operations, envelope.count);
+    if (!operations) {
+        return AdmissionResult{Admission::invalid, {}};
+    }
+    if (is_denied(envelope, *operations)) {
+        return AdmissionResult{Admission::denied, {}};
+    }
+    StateView view(store_, overlay_);
+    const auto session = view.session({envelope.client, envelope.session});
+    if (!session) {
+        return tl::unexpected(session.error());
+    }
+    return judge(envelope, session->get());
+}
+
+// The same order of questions as the executor's, with the last executed block's hlc for the next one's. A not_after
+// that is too far ahead is admitted: an idle cluster's last hlc is old, the next block's is not.
+AdmissionResult KvStateMachine::judge(const Envelope& envelope, const Session* session) const {
+    AdmissionResult result{Admission::already_executed, {envelope.client, envelope.session, {}}};
+    const Seq low = std::max(session != nullptr ? session->low() : Seq(0), envelope.ack_low);
+    bool is_new = false;
+    for (std::uint16_t i = 0; i < envelope.count; ++i) {
+        const Seq seq = envelope.seq0.plus(i);
+        if (seq < envelope.seq0) {
+            return {Admission::window, {}};  // wrapped around
+        }
+        const ExecutedOperation* executed = session != nullptr && rules_.dedupe ? session->find(seq) : nullptr;
+        if (executed != nullptr && !executed->repeatable) {
+            result.replies.outcomes.push_back(Session::outcome_of(seq, *executed));
+            continue;
+        }
+        if (executed == nullptr && seq < low) {
+            continue;  // acknowledged
+        }
+        if (executed == nullptr && rules_.horizon && meta_.hlc > envelope.not_after) {
+            return {Admission::expired, {}};
+        }
+        if (beyond_window(low, seq) && executed == nullptr) {
+            return {Admission::window, {}};
+        }
+        is_new = true;
+    }
+    if (is_new) {
+        return {Admission::admit, {}};
+    }
+    return result;
+}
+
+Result<ReadAnswer> KvStateMachine::read(const Range& range) const {
+    StateView view(store_, overlay_);
+    const auto found = view.range(range);
+    if (!found) {
+        return tl::unexpected(found.error());
+    }
+    return ReadAnswer{meta_.height, meta_.hlc, meta_.revision, encode_range_result(*found)};
+}
+
+bool KvStateMachine::freeze() {
+    if (failed_ || overlay_.frozen() != nullptr || frozen_height_ == meta_.height) {
+        return false;
+    }
+    overlay_.freeze(meta_);
+    frozen_height_ = meta_.height;
+    written_ = false;
+    return true;
+}
+
+Result<void> KvStateMachine::write_frozen(Durability durability) {
+    const Generation* frozen = overlay_.frozen();
+    LOYAL_ASSERT(frozen != nullptr, "freeze() comes before write_frozen()");
+    auto begun = store_.begin_write();
+    if (!begun) {
+        return tl::unexpected(begun.error());
+    }
+    WriteTxn& txn = **begun;
+    for (const auto& [key, record] : frozen->keys) {
+        auto done = record ? txn.put(keys_table, key, seal_key_record(key, *record)) : txn.erase(keys_table, key);
+        if (!done) {
+            return done;
+        }
+    }
+    for (const auto& [key, session] : frozen->sessions) {
+        const Bytes name = encode_session_key(key);
+        auto done = session ? txn.put(sessions_table, name, seal_session_record(key, *session))
+                            : txn.erase(sessions_table, name);
+        if (!done) {
+            return done;
+        }
+    }
+    if (auto done = txn.put(meta_table, view_of(meta_key), seal_meta_record(frozen->meta)); !done) {
+        return done;
+    }
+    if (auto done = txn.commit(durability); !done) {
+        return done;
+    }
+    if (durability == Durability::synced) {
+        durable_height_ = frozen->meta.height.value;
+    }
+    written_ = true;
+    return {};
+}
+
+void KvStateMachine::drop_frozen() {
+    LOYAL_ASSERT(written_, "a generation is dropped only when the store has it");
+    overlay_.drop_frozen();
+}
+
+// Absent meta record: the genesis state, if nothing else is there either.
+Result<StateMeta> load_meta(const ReadTxn& txn) {
+    const auto sealed = txn.get(meta_table, view_of(meta_key));
+    if (!sealed) {
+        return tl::unexpected(sealed.error());
+    }
+    if (*sealed) {
+        return open_meta_record(**sealed);
+    }
+    for (const TableIndex table : {keys_table, sessions_table}) {
+        const auto first = txn.seek(table, {});
+        if (!first) {
+            return tl::unexpected(first.error());
+        }
+        if (*first) {
+            return fail(Errc::corrupted, "the kv store holds records but its meta record is missing");
+        }
+    }
+    return genesis_meta();
+}
+
+Result<SessionDirectory> load_directory(const ReadTxn& txn) {
+    SessionDirectory directory;
+    auto entry = txn.seek(sessions_table, {});
+    while (entry && *entry) {
+        const auto key = decode_session_key((*entry)->key);
+        if (!key) {
+            return tl::unexpected(key.error());
+        }
+        const auto session = open_session_record((*entry)->key, (*entry)->value);
+        if (!session) {
+            return tl::unexpected(session.error());
+        }
+        directory.touch(*key, session->last_executed());
+        entry = txn.seek(sessions_table, (*entry)->key, true);
+    }
+    if (!entry) {
+        return tl::unexpected(entry.error());
+    }
+    return directory;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<StateMachine>> StateMachine::open(Store& kv, StateMachineOptions options) {
+    // A killed process may have left its last batch in the page cache only; from here on it counts as durable.
+    if (auto synced = kv.sync(); !synced) {
+        return tl::unexpected(synced.error());
+    }
+    auto txn = kv.begin_read();
+    if (!txn) {
+        return tl::unexpected(txn.error());
+    }
+    auto meta = load_meta(**txn);
+    if (!meta) {
+        return tl::unexpected(meta.error());
+    }
+    auto directory = load_directory(**txn);
+    if (!directory) {
+        return tl::unexpected(directory.error());
+    }
+    return std::unique_ptr<StateMachine>(
+        std::make_unique<KvStateMachine>(kv, std::move(options), std::move(*meta), std::move(*directory)));
+}
+
+std::vector<std::string> StateMachine::state_tables() {
+    return {std::string(keys_table_name), std::string(sessions_table_name), std::string(meta_table_name)};
+}
+
+}  // namespace loyal::kvstore

@@ -1,0 +1,51 @@
+// StateView: the state as of now, read through the overlay: the active generation hides the frozen one, which hides the
+// store. Kept for one block or one read; it holds a read transaction of the store from its first look there on. Between
+// the commit of a frozen generation and its drop both hold the same data, so it does not matter which of the two a
+// transaction sees.
+//
+// Errors: Errc::corrupted when a record does not match its seal, Errc::io. One thread.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include "kvstore/kv_tables.h"
+#include "kvstore/overlay.h"
+#include "kvstore/store.h"
+
+namespace loyal::kvstore {
+
+class StateView {
+ public:
+    // Both outlive the view.
+    StateView(Store& store, const Overlay& overlay) : store_(store), overlay_(overlay) {}
+
+    // The views in the answer live until the overlay changes that key or the view ends.
+    [[nodiscard]] Result<std::optional<KeyView>> find(ByteView key);
+    // Null when there is none.
+    [[nodiscard]] Result<std::shared_ptr<const Session>> session(const SessionKey& key);
+
+    // `visit` says whether to go on. Calls it for every present key of begin <= key < end (an empty `end`: no bound),
+    // in order or in reverse.
+    using Visitor = std::function<bool(ByteView key, const KeyView& view)>;
+    [[nodiscard]] Result<void> walk(ByteView begin, ByteView end, bool reverse, const Visitor& visit);
+
+    // One page of a range (limits::range_items_max, range_bytes_max, range_count_max).
+    [[nodiscard]] Result<RangeResult> range(const Range& range);
+    // Entries that ranges of this view looked at so far.
+    [[nodiscard]] std::uint64_t scanned() const { return scanned_; }
+
+ private:
+    [[nodiscard]] Result<const ReadTxn*> transaction();
+    [[nodiscard]] Result<RangeResult> single(const Range& range);
+    [[nodiscard]] Result<RangeResult> count(const Range& range);
+    [[nodiscard]] Result<RangeResult> page(const Range& range);
+
+    Store& store_;
+    const Overlay& overlay_;
+    std::unique_ptr<ReadTxn> transaction_;
+    std::uint64_t scanned_ = 0;
+};
+
+}  // namespace loyal::kvstore
