@@ -73,16 +73,25 @@ std::string to_base64(ByteView bytes) {
     return text;
 }
 
-Result<Bytes> from_base64(std::string_view text) {
-    Bytes bytes(text.size() / 4 * 3 + 3);
+std::optional<std::size_t> decode_base64(std::string_view text, std::span<std::uint8_t> out) noexcept {
+    // libsodium 1.0.18 takes some characters above 127 for digits.
+    const bool ascii = std::all_of(text.begin(), text.end(), [](char c) { return c > 0; });
     std::size_t size = 0;
     const char* end = nullptr;
-    const int refused = sodium_base642bin(bytes.data(), bytes.size(), text.data(), text.size(), nullptr, &size, &end,
-                                          sodium_base64_VARIANT_ORIGINAL);
-    if (refused != 0 || end != text.data() + text.size()) {
+    if (!ascii || sodium_base642bin(out.data(), out.size(), text.data(), text.size(), nullptr, &size, &end,
+                                    sodium_base64_VARIANT_ORIGINAL) != 0) {
+        return std::nullopt;
+    }
+    return end == text.data() + text.size() ? std::optional(size) : std::nullopt;
+}
+
+Result<Bytes> from_base64(std::string_view text) {
+    Bytes bytes(text.size() / 4 * 3 + 3);
+    const auto size = decode_base64(text, bytes);
+    if (!size) {
         return fail(Errc::invalid_argument, "not base64 (standard alphabet, with padding)");
     }
-    bytes.resize(size);
+    bytes.resize(*size);
     return bytes;
 }
 

@@ -4,7 +4,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
+#include <string_view>
 
 #include "crypto/identity.h"
 
@@ -29,6 +31,10 @@ class SecretBytes {
     std::uint8_t* data_;
     std::size_t size_;
 };
+
+// Decodes base64 into `out` without copies elsewhere; the number of bytes, or nothing when the text is not the one
+// base64 text (standard alphabet, padded) of some bytes that fit.
+[[nodiscard]] std::optional<std::size_t> decode_base64(std::string_view text, std::span<std::uint8_t> out) noexcept;
 
 struct Identity::Secret {
     SecretBytes key;  // libsodium's form: seed, then public key

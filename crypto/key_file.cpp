@@ -122,15 +122,6 @@ tl::unexpected<Error> damaged(const std::filesystem::path& path, const std::stri
                 path.string() + " is not a key file, or was damaged: " + why + "; restore it from its backup");
 }
 
-// Exactly `size` bytes of canonical base64, decoded into `out`.
-bool decode_base64(std::string_view text, std::uint8_t* out, std::size_t size) noexcept {
-    std::size_t decoded = 0;
-    const char* end = nullptr;
-    return sodium_base642bin(out, size, text.data(), text.size(), nullptr, &decoded, &end,
-                             sodium_base64_VARIANT_ORIGINAL) == 0 &&
-           decoded == size && end == text.data() + text.size();
-}
-
 Result<KeyFile> parse_key_file(const std::filesystem::path& path, std::string_view text) {
     KeyFileParser parser(text);
     if (!parser.take_line(first_line)) {
@@ -153,8 +144,8 @@ Result<KeyFile> parse_key_file(const std::filesystem::path& path, std::string_vi
     }
     SecretBytes seed(seed_bytes);
     PublicKey public_key;
-    if (!decode_base64(secret_text, seed.data(), seed.size()) ||
-        !decode_base64(public_text, public_key.bytes.data(), public_key.bytes.size())) {
+    if (decode_base64(secret_text, seed.span()) != seed_bytes ||
+        decode_base64(public_text, public_key.bytes) != sizeof public_key) {
         return damaged(path, "a key is not 32 bytes of base64");
     }
     Identity identity = KeyFileAccess::from_seed(seed.data());
