@@ -67,7 +67,7 @@ class Core {
     [[nodiscard]] ReadTarget read_target() const;
     // True if `block` is on this replica's committed chain or beyond memory's lower end.
     [[nodiscard]] bool is_executed(const BlockRef& block) const;
-    // Asserts I1 to I5, I7, I9, I11 and I13 of PROTOCOL.md §20. Called after every step.
+    // Asserts I1, I2, I4 to I7, I11 and the bounds of memory of PROTOCOL.md §20. Called after every step.
     void check_invariants() const;
 
  private:

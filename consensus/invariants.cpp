@@ -53,12 +53,6 @@ void Core::State::check_invariants() const {
     LOYAL_ASSERT(executed <= execute_asked && execute_asked <= committed.height, "execution follows commitment");
     const auto known = committed_ids.find(committed.height);
     LOYAL_ASSERT(known != committed_ids.end() && known->second == committed.id, "the committed chain ends in its head");
-    // I9: bounded work in flight.
-    if (vs.prep.view == vs.entered && base_ready && leads(vs.entered)) {
-        LOYAL_ASSERT(vs.prep.block.height.value <= executed.value + window || last_proposed == base.block ||
-                         vs.prep.block == base.block || vs.prep.block.height <= committed.height,
-                     "I9: a leader stays within the window");
-    }
     // I11: time only grows along the chain.
     const BlockTree::Node* head = tree.find(vs.prep.block.id);
     if (head != nullptr && head->header.height.value > 1) {

@@ -72,6 +72,7 @@ void Core::State::propose() {
         }
         auto block = make_block(context, header, signature, std::move(body));
         LOYAL_ASSERT(block.has_value(), "a leader's own block is well-formed");
+        LOYAL_ASSERT(height.value <= executed.value + window, "I9: a leader stays within the window");
         last_proposed = (*block)->ref();
         announced = committed.height;
         last_heartbeat_sent = tick;
@@ -470,7 +471,8 @@ void Core::State::on_executed(const Executed& result) {
     const Height floor = executed.minus(2 * window + 2);
     tree.drop_below(floor);
     committed_ids.erase(committed_ids.begin(), committed_ids.lower_bound(floor));
-    executed_digests.erase(executed_digests.upper_bound(Height(0)), executed_digests.lower_bound(floor));
+    executed_digests.erase(executed_digests.upper_bound(Height(0)),
+                           executed_digests.lower_bound(std::max(floor, Height(1))));
 }
 
 // S1: the header of a committed block names the digest of the state W blocks before it; another one here means that

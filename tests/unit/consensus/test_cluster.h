@@ -1,0 +1,125 @@
+// A cluster of bare cores for directed tests: every message waits in a bag until the test delivers it, every Persist
+// until the test (or `auto_persist`) completes it, and a crash forgets what was not persisted. Messages between
+// replicas pass the real verifier. A traitor is a replica whose core the test does not start; its messages are made
+// with its signer.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "consensus/core.h"
+#include "sim/sim_signer.h"
+
+namespace loyal::consensus::test {
+
+struct Packet {
+    ReplicaId from;
+    ReplicaId to;
+    PeerMessage message;
+};
+
+struct Shape {
+    std::size_t n = 4;
+    FaultModel fault_model = FaultModel::byzantine;
+    std::uint64_t window = 8;
+    std::vector<std::string> rules_off;
+    std::set<std::size_t> traitors;  // no core of their own
+};
+
+class TestCluster {
+ public:
+    explicit TestCluster(Shape shape);
+
+    struct Replica {
+        std::unique_ptr<Core> core;
+        std::vector<LogRecord> log;  // durable
+        std::deque<Persist> unsynced;
+        std::vector<BlockPtr> executed;  // volatile state, rebuilt from the log
+        std::map<Height, BlockPtr> executed_ever;
+        std::vector<crypto::Digest> digests{crypto::Digest{}};
+        std::deque<BlockPtr> to_execute;
+        std::vector<Accuse> accusations;
+        std::vector<std::string> traces;
+        std::vector<std::string> rejections;
+        std::vector<Send> gated;  // waits for its PersistId
+        PersistId durable;
+        bool auto_persist = true;
+        bool auto_execute = true;
+    };
+
+    // ---- Inputs
+    void submit(std::size_t replica, const std::string& text, std::uint64_t seq = 1, std::uint64_t session = 1);
+    void tick(std::size_t replica, std::size_t times = 1);
+    void tick_all(std::size_t times = 1);
+    void end_batch(std::size_t replica);
+    void persist_one(std::size_t replica);  // completes the oldest unsynced Persist
+    void execute_all(std::size_t replica);
+    void set_clock(std::size_t replica, std::uint64_t wall_ms);
+
+    // ---- Network
+    using Filter = std::function<bool(const Packet&)>;
+    // Delivers what is in the bag now and whatever that brings, as far as `filter` lets it; the rest stays.
+    void deliver(const Filter& filter = [](const Packet&) { return true; });
+    // Throws away what matches.
+    void drop(const Filter& filter);
+    // Straight to a core, through the verifier. False when the verifier refuses it.
+    bool inject(std::size_t from, std::size_t to, const PeerMessage& message);
+    // Everything goes on by itself for a while: ticks, delivery among `members`.
+    void run(std::size_t ticks, const std::set<std::size_t>& members);
+    void run(std::size_t ticks);
+
+    // ---- Crashes
+    void crash(std::size_t replica);  // forgets the unsynced and the volatile
+    void restart(std::size_t replica);
+    [[nodiscard]] Recovered recover(std::size_t replica) const;
+
+    // ---- What a traitor signs
+    [[nodiscard]] Vote vote(std::size_t voter, View view, BlockRef prep, BlockRef com = {}) const;
+    [[nodiscard]] ViewChange view_change(std::size_t voter, View view, Lock lock, Prepared last_prep,
+                                         std::optional<Certificate> certificate = {}) const;
+    [[nodiscard]] NewView new_view(std::size_t leader, View view, std::vector<ViewChange> changes, Lock base,
+                                   std::optional<Certificate> certificate = {}) const;
+    // A block on `parent`; `text` makes it different from others. Fill `executed` fields by `window`.
+    [[nodiscard]] BlockPtr block(std::size_t leader, View view, const BlockRef& parent, Hlc parent_hlc,
+                                 const std::string& text, const crypto::Digest& executed_digest = {}) const;
+    [[nodiscard]] Envelope envelope(const std::string& text, std::uint64_t seq = 1, std::uint64_t session = 1) const;
+
+    // ---- What to look at
+    [[nodiscard]] Status status(std::size_t replica) const { return replicas[replica].core->status(); }
+    [[nodiscard]] BlockRef genesis() const { return genesis_block(membership.context); }
+    // Throws Unsafe if two replicas executed different blocks at a height, ever.
+    struct Unsafe : std::runtime_error {
+        using std::runtime_error::runtime_error;
+    };
+    void check_agreement() const;
+    // The last VIEW-CHANGE that `replica` put into the bag or sent.
+    [[nodiscard]] std::optional<ViewChange> last_view_change(std::size_t replica) const;
+    [[nodiscard]] std::vector<Packet> sent_by(std::size_t replica) const;
+    [[nodiscard]] bool executed_text(std::size_t replica, const std::string& text) const;
+
+    Shape shape;
+    Membership membership;
+    std::vector<std::unique_ptr<sim::SimSigner>> signers;
+    std::unique_ptr<sim::SimSigner> client;
+    sim::SimVerifier signatures;
+    std::unique_ptr<MessageVerifier> verifier;
+    std::vector<Replica> replicas;
+    std::vector<Packet> bag;
+    std::vector<Packet> history;  // everything that ever left a replica
+    std::uint64_t wall_ms = 1'700'000'000'000;
+    std::uint64_t tick_ms = 10;
+
+ private:
+    void step(std::size_t replica, const Input& input);
+    void apply(std::size_t replica, Effects effects);
+    void release(std::size_t replica);
+    void make_core(std::size_t replica, const Recovered& recovered);
+};
+
+}  // namespace loyal::consensus::test
