@@ -22,39 +22,39 @@ namespace loyal::client {
 
 struct SessionOptions {
     consensus::ClientId client;
-    consensus::SessionId session;         // random, new for every Session
-    std::uint64_t retry_ms = 100;         // T_retry = 2*L0
-    std::uint64_t timeout_ms = 5'000;     // of an operation
+    consensus::SessionId session;           // random, new for every Session
+    std::uint64_t retry_ms = 100;           // T_retry = 2*L0
+    std::uint64_t timeout_ms = 5'000;       // of an operation
     std::size_t replicas_probe_every = 64;  // 1 of so many envelopes goes to all at once (C2)
     std::size_t envelope_bytes_target = 256U << 10U;
 };
 
 enum class Certainty : std::uint8_t {
-    done,              // w replicas agree on the outcome
-    not_applied,       // surely not applied
-    maybe_applied,     // timed out: may have been applied, or may be later
+    done,           // w replicas agree on the outcome
+    not_applied,    // surely not applied
+    maybe_applied,  // timed out: may have been applied, or may be later
 };
 
 struct WriteResult {
     Certainty certainty = Certainty::done;
-    kvstore::Outcome outcome;                       // with done
-    std::vector<consensus::ReplicaId> replicas;     // that agreed
-    std::string why;                                // otherwise
-    bool denied = false;                            // unknown key or right missing
+    kvstore::Outcome outcome;                    // with done
+    std::vector<consensus::ReplicaId> replicas;  // that agreed
+    std::string why;                             // otherwise
+    bool denied = false;                         // unknown key or right missing
 };
 
 enum class ReadPath : std::uint8_t { fast, ordered, stale };
 struct ReadResult {
     bool ok = false;
     kvstore::RangeResult range;
-    kvstore::Revision revision;                     // of the store
+    kvstore::Revision revision;  // of the store
     consensus::Height executed;
     consensus::Hlc hlc;
     std::vector<consensus::ReplicaId> replicas;
     ReadPath path = ReadPath::fast;
     std::string why;
     bool denied = false;
-    bool integrity = false;                         // answers came, but no quorum of them agreed
+    bool integrity = false;  // answers came, but no quorum of them agreed
 };
 
 struct Outgoing {
@@ -82,17 +82,24 @@ class Session {
     // Completions run inside receive() or tick(), once each.
     void write(kvstore::Operation operation, std::uint64_t now_ms, OnWrite done);
     // Linearizable (R1 to R4). With `stale_from`: one replica's word, as it is.
-    void read(kvstore::Range range, std::uint64_t now_ms, OnRead done, std::optional<consensus::ReplicaId> stale_from = {});
+    void read(kvstore::Range range, std::uint64_t now_ms, OnRead done,
+              std::optional<consensus::ReplicaId> stale_from = {});
 
     void connected(consensus::ReplicaId replica, std::uint64_t now_ms);
     void disconnected(consensus::ReplicaId replica, std::uint64_t now_ms);
     void receive(consensus::ReplicaId from, const wire::ReplicaMessage& message, std::uint64_t now_ms);
     // Call at least every 10 ms while anything is under way.
     void tick(std::uint64_t now_ms);
+    // The owner has just tried in vain to reach every replica that is not connected. If fewer than w are connected, all
+    // that was asked for at or before `asked_by_ms` and could be handed to nobody fails now: surely not applied.
+    // `denied`: the replicas do not know this client's key.
+    void unreachable(std::uint64_t asked_by_ms, const std::string& why, bool denied, std::uint64_t now_ms);
     // What to send now, in order; empties the list.
     [[nodiscard]] std::vector<Outgoing> take_outgoing();
     [[nodiscard]] SessionStatus status() const;
-    // Fails everything that is left.
+    // Something is under way: tick() is needed.
+    [[nodiscard]] bool busy() const;
+    // Fails everything that is left; completions run inside. Nothing may be asked for afterwards.
     void close(const std::string& why);
 
  private:

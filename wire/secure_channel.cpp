@@ -16,6 +16,9 @@ constexpr std::uint8_t kind_refusal = 2;
 constexpr std::size_t opening_frame_bytes_max = crypto::LinkHandshake::frame_bytes_max + 1;
 constexpr std::size_t sealed_frame_bytes_max = limits::frame_bytes_max + crypto::LinkCipher::overhead_bytes;
 constexpr std::size_t refusal_bytes_max = 200;
+// First byte of a refusal; the text follows.
+constexpr std::uint8_t refused_other = 0;
+constexpr std::uint8_t refused_key = 1;
 
 Bytes opening_frame(std::uint8_t kind, ByteView payload) {
     Bytes frame;
@@ -45,7 +48,7 @@ struct SecureChannel::State {
     FrameReader reader;
     std::optional<crypto::LinkCipher> cipher;
     bool failed = false;
-    std::string refusal;
+    Bytes refusal;
 
     [[nodiscard]] Result<void> on_opening_frame(ByteView frame, Received& got);
     void establish(Received& got);
@@ -83,7 +86,9 @@ Result<void> SecureChannel::State::on_opening_frame(ByteView frame, Received& go
     const std::uint8_t kind = frame.front();
     const ByteView payload = frame.subspan(1);
     if (kind == kind_refusal) {
-        return fail(Errc::permission, "refused: " + harmless(payload));
+        const bool key = !payload.empty() && payload.front() == refused_key;
+        return fail(key ? Errc::permission : Errc::conflict,
+                    "refused by the other side: " + harmless(payload.subspan(payload.empty() ? 0 : 1)));
     }
     if (kind != kind_handshake) {
         return fail(Errc::invalid_argument, "not a LoyalKV handshake");
@@ -91,7 +96,9 @@ Result<void> SecureChannel::State::on_opening_frame(ByteView frame, Received& go
     auto answer = handshake.receive(payload);
     if (!answer) {
         if (!initiates) {
-            refusal = answer.error().message;
+            const std::string text = harmless(view_of(answer.error().message));
+            refusal.push_back(answer.error().code == Errc::permission ? refused_key : refused_other);
+            refusal.insert(refusal.end(), text.begin(), text.end());
         }
         return tl::unexpected(answer.error());
     }
@@ -141,9 +148,7 @@ Bytes SecureChannel::take_refusal() {
     if (state_->refusal.empty()) {
         return {};
     }
-    const std::string text = harmless(view_of(state_->refusal));
-    state_->refusal.clear();
-    return opening_frame(kind_refusal, view_of(text));
+    return opening_frame(kind_refusal, std::exchange(state_->refusal, {}));
 }
 
 bool SecureChannel::established() const {
