@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "client/session.h"
+#include "config/limits.h"
 #include "consensus/envelope.h"
 
 namespace loyal::client {

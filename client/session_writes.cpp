@@ -23,6 +23,7 @@
 #include "client/session_state.h"
 #include "config/assert.h"
 #include "config/limits.h"
+#include "crypto/canonical.h"
 
 namespace loyal::client {
 
