@@ -1,0 +1,45 @@
+// How a command joins the program: one function a command group, which adds its subcommands to the parser. Choosing a
+// command stores its action; it runs after everything was parsed, so that no exception of the parser crosses it.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "client/cli/connection.h"
+#include "client/cli/failure.h"
+#include "client/cli/output.h"
+
+namespace CLI {
+class App;
+}
+
+namespace loyal::cli {
+
+struct CommandContext {
+    Globals globals;
+    std::function<Answer<Exit>()> action;
+};
+
+// A subcommand that takes the global options too, with an example below its help.
+CLI::App* add_command(CLI::App& parent, const std::string& name, const std::string& description,
+                      const std::string& example);
+void when_chosen(CLI::App* command, CommandContext& context, std::function<Answer<Exit>()> action);
+// --hex and --base64, of which at most one may be given.
+void add_text_form(CLI::App* command, TextForm& form);
+
+void add_cluster_commands(CLI::App& app, CommandContext& context);
+void add_status_command(CLI::App& app, CommandContext& context);
+void add_get_command(CLI::App& app, CommandContext& context);
+void add_write_commands(CLI::App& app, CommandContext& context);
+void add_import_command(CLI::App& app, CommandContext& context);
+void add_export_command(CLI::App& app, CommandContext& context);
+void add_bench_command(CLI::App& app, CommandContext& context);
+void add_fault_commands(CLI::App& app, CommandContext& context);
+void add_version_command(CLI::App& app, CommandContext& context);
+
+// Parses, runs, prints failures; gives the exit code of the process. Never throws.
+[[nodiscard]] int run(const std::vector<std::string>& arguments);
+
+}  // namespace loyal::cli

@@ -1,0 +1,97 @@
+#include "client/cli/connection.h"
+
+#include <cmath>
+#include <cstdlib>
+
+#include <fmt/format.h>
+
+#include "config/limits.h"
+#include "crypto/identity.h"
+
+namespace loyal::cli {
+
+std::uint64_t Globals::timeout_or(std::uint64_t default_ms) const {
+    return timeout_ms ? static_cast<std::uint64_t>(std::llround(*timeout_ms)) : default_ms;
+}
+
+Answer<config::Cluster> load_cluster_of(const std::filesystem::path& path) {
+    Result<config::Cluster> cluster = config::load_cluster(path);
+    if (!cluster) {
+        Failure failure = input_failure_of(cluster.error());
+        if (cluster.error().code == Errc::not_found) {
+            failure.message +=
+                "; name the cluster with --cluster DIR (or LOYAL_CLUSTER), or make one with `loyal cluster init DIR`";
+        }
+        return tl::unexpected<Failure>(std::move(failure));
+    }
+    return std::move(*cluster);
+}
+
+std::filesystem::path key_path_of(const Globals& globals, const config::Cluster& cluster, const std::string& fallback) {
+    if (!globals.key.empty()) {
+        return globals.key;
+    }
+    if (!globals.as.empty()) {
+        return cluster.client_key_path(globals.as);
+    }
+    if (const char* variable = std::getenv("LOYAL_KEY"); variable != nullptr && *variable != '\0') {
+        return variable;
+    }
+    return cluster.client_key_path(fallback);
+}
+
+Answer<std::unique_ptr<client::Client>> sign_in(const config::Cluster& cluster, const std::filesystem::path& key,
+                                                std::uint64_t timeout_ms, bool fail_fast) {
+    Result<crypto::KeyFile> file = crypto::read_key_file(key);
+    if (!file) {
+        Failure failure = input_failure_of(file.error());
+        failure.message = fmt::format("client key: {}", failure.message);
+        return tl::unexpected<Failure>(std::move(failure));
+    }
+    if (file->kind != "client") {
+        return refuse_input(fmt::format("{} is the key of a {}, not of a client", key.string(), file->kind));
+    }
+    client::ClientOptions options;
+    options.cluster = cluster;
+    options.identity = std::make_shared<crypto::Identity>(std::move(file->identity));
+    options.timeout_ms = timeout_ms;
+    options.fail_fast = fail_fast;
+    Result<std::unique_ptr<client::Client>> client = client::Client::open(std::move(options));
+    if (!client) {
+        return tl::unexpected<Failure>(failure_of(client.error()));
+    }
+    return std::move(*client);
+}
+
+Answer<Connection> connect(const Globals& globals, const ConnectOptions& options) {
+    Answer<config::Cluster> cluster = load_cluster_of(globals.cluster);
+    if (!cluster) {
+        return tl::unexpected<Failure>(std::move(cluster.error()));
+    }
+    const std::filesystem::path key = key_path_of(globals, *cluster, options.fallback_key);
+    auto client = sign_in(*cluster, key, globals.timeout_or(options.timeout_ms), options.fail_fast);
+    if (!client) {
+        return tl::unexpected<Failure>(std::move(client.error()));
+    }
+    return Connection{std::move(*cluster), std::move(*client)};
+}
+
+Answer<void> check_key(ByteView key) {
+    if (key.empty()) {
+        return refuse_input("the key is empty; a key has 1 to 480 bytes");
+    }
+    if (key.size() > limits::key_bytes_max) {
+        return refuse_input(fmt::format("the key has {} bytes; the limit is {}", key.size(), limits::key_bytes_max));
+    }
+    return {};
+}
+
+Answer<void> check_value(ByteView value) {
+    if (value.size() > limits::value_bytes_max) {
+        return refuse_input(
+            fmt::format("the value has {} bytes; the limit is {} (1 MiB)", value.size(), limits::value_bytes_max));
+    }
+    return {};
+}
+
+}  // namespace loyal::cli

@@ -1,0 +1,55 @@
+// From the global options to a cluster file and a client that is signed in.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "client/cli/failure.h"
+#include "client/cli/output.h"
+#include "client/client.h"
+#include "config/cluster.h"
+
+namespace loyal::cli {
+
+// Options that every command takes, before or after its name.
+struct Globals {
+    std::string cluster = "./loyal-cluster";  // folder or file
+    std::string as;                           // name of a client key below the cluster's folder
+    std::string key;                          // or a key file
+    std::optional<double> timeout_ms;         // as given
+    OutputFormat format = OutputFormat::simple;
+
+    [[nodiscard]] std::uint64_t timeout_or(std::uint64_t default_ms) const;
+};
+
+inline constexpr std::uint64_t default_timeout_ms = 5'000;
+
+struct Connection {
+    config::Cluster cluster;
+    std::unique_ptr<client::Client> client;
+};
+
+[[nodiscard]] Answer<config::Cluster> load_cluster_of(const std::filesystem::path& path);
+// --key, else --as, else LOYAL_KEY, else the key of client `fallback`.
+[[nodiscard]] std::filesystem::path key_path_of(const Globals& globals, const config::Cluster& cluster,
+                                                const std::string& fallback);
+
+struct ConnectOptions {
+    std::string fallback_key = "default";
+    std::uint64_t timeout_ms = default_timeout_ms;  // unless --timeout says otherwise
+    bool fail_fast = true;
+};
+// Reads the cluster file and the key; opens no socket before the first operation is asked for.
+[[nodiscard]] Answer<Connection> connect(const Globals& globals, const ConnectOptions& options = {});
+[[nodiscard]] Answer<std::unique_ptr<client::Client>> sign_in(const config::Cluster& cluster,
+                                                              const std::filesystem::path& key,
+                                                              std::uint64_t timeout_ms, bool fail_fast);
+
+// Limits are checked here too, so that the message names what the user typed.
+[[nodiscard]] Answer<void> check_key(ByteView key);
+[[nodiscard]] Answer<void> check_value(ByteView value);
+
+}  // namespace loyal::cli

@@ -1,0 +1,49 @@
+// What `loyal` prints: JSON forms of the contract, aligned tables, and standard output whose failures are noticed (a
+// full disk behind a redirection must not look like success).
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "client/cli/failure.h"
+#include "config/bytes.h"
+#include "consensus/types.h"
+
+namespace loyal::cli {
+
+enum class OutputFormat : std::uint8_t { simple, json, table };
+// How bytes are written on the command line and in simple and table output.
+enum class TextForm : std::uint8_t { plain, hex, base64 };
+
+// UTF-8 strings where the bytes are valid UTF-8, otherwise {"base64": "..."}.
+[[nodiscard]] nlohmann::ordered_json json_of(ByteView bytes);
+// The inverse.
+[[nodiscard]] Answer<Bytes> bytes_of_json(const nlohmann::ordered_json& value, std::string_view what);
+// {"hlc":"<wall ms>.<counter>","rfc3339":"..."}
+[[nodiscard]] nlohmann::ordered_json json_of(consensus::Hlc timestamp);
+[[nodiscard]] nlohmann::ordered_json json_of(const std::vector<consensus::ReplicaId>& replicas);
+
+// UTC with milliseconds: 2026-03-01T12:00:00.125Z.
+[[nodiscard]] std::string rfc3339(std::uint64_t wall_ms);
+[[nodiscard]] std::string text_in_form(ByteView bytes, TextForm form);
+// For tables: bytes that a terminal would act on are shown as \xNN.
+[[nodiscard]] std::string printable(ByteView bytes, TextForm form);
+
+// The first row is the heading. Columns are two spaces apart; a column of numbers is aligned right.
+[[nodiscard]] std::string table(const std::vector<std::vector<std::string>>& rows);
+
+void print(std::string_view text);
+// A document and a newline.
+void print_json(const nlohmann::ordered_json& document);
+void print_error(std::string_view text);
+[[nodiscard]] bool output_is_terminal();
+[[nodiscard]] bool error_is_terminal();
+[[nodiscard]] bool input_is_terminal();
+// Call once at the end: fails when anything printed could not be written.
+[[nodiscard]] Answer<void> finish_output();
+
+}  // namespace loyal::cli

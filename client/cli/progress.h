@@ -1,0 +1,30 @@
+// A line on a terminal's standard error that is rewritten in place; nothing at all when it is no terminal.
+#pragma once
+
+#include <chrono>
+#include <string>
+
+namespace loyal::cli {
+
+class ProgressLine {
+ public:
+    ProgressLine();
+    ~ProgressLine();  // clears it
+    ProgressLine(const ProgressLine&) = delete;
+    ProgressLine& operator=(const ProgressLine&) = delete;
+
+    // True when it is time to show something new (ten times a second, never without a terminal).
+    [[nodiscard]] bool due() const;
+    void show(const std::string& text);
+    void clear();
+
+    // "[#####.....]  50 %"
+    [[nodiscard]] static std::string bar(double fraction);
+
+ private:
+    bool terminal_;
+    bool shown_ = false;
+    std::chrono::steady_clock::time_point last_{};
+};
+
+}  // namespace loyal::cli
