@@ -1,0 +1,70 @@
+// Network: directed links between the processes of a run (replicas first, then clients). Decides whether, when and how
+// often a message arrives; knows nothing of what messages are. Single-threaded.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "sim/random.h"
+#include "sim/scheduler.h"
+
+namespace loyal::sim {
+
+using ProcessIndex = std::size_t;
+
+struct LinkQuality {
+    TimeUs delay_min_us = 50;
+    TimeUs delay_spread_us = 200;
+    std::uint32_t slow_ppm = 0;  // so many messages take slow_us longer (a retransmission, a full queue)
+    TimeUs slow_us = 0;
+    std::uint32_t loss_ppm = 0;
+    std::uint32_t duplicate_ppm = 0;
+    std::uint32_t corrupt_ppm = 0;  // one or more bytes change on the way
+    bool ordered = true;            // as over TCP; otherwise each message takes its own time
+};
+
+struct Arrival {
+    bool corrupted = false;
+    std::uint64_t entropy = 0;  // for the receiver's side of the simulation: which byte changes, and the like
+};
+
+struct NetworkCounters {
+    std::uint64_t sent = 0, lost = 0, blocked = 0, duplicated = 0, corrupted = 0;
+};
+
+class Network {
+ public:
+    Network(Scheduler& scheduler, Random random, std::size_t processes)
+        : scheduler_(scheduler), random_(random), processes_(processes), links_(processes * processes) {}
+
+    // Calls `deliver` when a copy arrives: not at all, once or twice. False when none will.
+    bool send(ProcessIndex from, ProcessIndex to, std::function<void(const Arrival&)> deliver);
+
+    void set_quality(const LinkQuality& quality) { quality_ = quality; }
+    [[nodiscard]] const LinkQuality& quality() const { return quality_; }
+    // Messages on a blocked link are lost, those under way included.
+    void block(ProcessIndex from, ProcessIndex to) { link(from, to).blocked = true; }
+    void unblock(ProcessIndex from, ProcessIndex to) { link(from, to).blocked = false; }
+    [[nodiscard]] bool blocked(ProcessIndex from, ProcessIndex to) const {
+        return links_[from * processes_ + to].blocked;
+    }
+    void heal();
+    [[nodiscard]] const NetworkCounters& counters() const { return counters_; }
+
+ private:
+    struct Link {
+        bool blocked = false;
+        TimeUs last_arrival = 0;
+    };
+    [[nodiscard]] Link& link(ProcessIndex from, ProcessIndex to) { return links_[from * processes_ + to]; }
+    [[nodiscard]] TimeUs arrival_time(Link& link);
+
+    Scheduler& scheduler_;
+    Random random_;
+    std::size_t processes_;
+    std::vector<Link> links_;
+    LinkQuality quality_;
+    NetworkCounters counters_;
+};
+
+}  // namespace loyal::sim

@@ -1,0 +1,265 @@
+#include "sim/sim_client.h"
+
+#include <fmt/format.h>
+
+namespace loyal::sim {
+
+using client::Certainty;
+using client::ReadResult;
+using client::WriteResult;
+using kvstore::Operation;
+using kvstore::Range;
+using kvstore::Status;
+
+SimClient::SimClient(std::size_t index, const ClientContext& context, const consensus::ClientId& id,
+                     const SimSigner* signer, Random random)
+    : index_(index), context_(context), id_(id), random_(random), session_id_(random_.next()) {
+    client::SessionOptions options;
+    options.client = id;
+    options.session = session_id_;
+    options.retry_ms = context.scenario.workload.retry_ms;
+    options.timeout_ms = context.scenario.workload.timeout_ms;
+    options.replicas_probe_every = 8;
+    session_ = std::make_unique<client::Session>(context.membership, signer, options);
+    next_issue_ = random_.below(2 * context.scenario.workload.think_us + 1);
+}
+
+void SimClient::connected(consensus::ReplicaId replica) {
+    session_->connected(replica, context_.scheduler.now_ms());
+    pump();
+}
+
+void SimClient::disconnected(consensus::ReplicaId replica) {
+    session_->disconnected(replica, context_.scheduler.now_ms());
+    pump();
+}
+
+void SimClient::receive(consensus::ReplicaId from, const wire::ReplicaMessage& message) {
+    session_->receive(from, message, context_.scheduler.now_ms());
+    issue();
+    pump();
+}
+
+void SimClient::tick() {
+    session_->tick(context_.scheduler.now_ms());
+    issue();
+    pump();
+}
+
+void SimClient::pump() {
+    for (client::Outgoing& out : session_->take_outgoing()) {
+        context_.world.client_request(index_, out.to, out.message);
+    }
+}
+
+bool SimClient::finished() const {
+    const WorkloadShape& w = context_.scenario.workload;
+    return last_phase_ && outstanding_ == 0 && last_done_ >= w.last_operations;
+}
+
+std::string SimClient::waiting_for() const {
+    std::string text = fmt::format("client {}: {} of {} last operations done, under way:", index_, last_done_,
+                                   context_.scenario.workload.last_operations);
+    for (const auto& [number, what] : open_) {
+        text += " " + what;
+    }
+    return text;
+}
+
+// ---- The workload
+
+std::string SimClient::new_value() {
+    return fmt::format("c{}.{}", index_, ++values_);
+}
+
+SimClient::Call SimClient::begin(bool last) {
+    Call call;
+    call.last = last;
+    call.key = fmt::format("k{}", random_.below(context_.scenario.workload.keys));
+    call.begun = context_.scheduler.now();
+    call.mark = context_.world.chain().begin();
+    call.op.call = context_.world.moment();
+    call.op.who = fmt::format("c{}#{}", index_, ++calls_);
+    return call;
+}
+
+void SimClient::issue() {
+    const WorkloadShape& w = context_.scenario.workload;
+    const TimeUs now = context_.scheduler.now();
+    while (outstanding_ < w.outstanding && issued_ < w.operations && !last_phase_ && now >= next_issue_) {
+        ++issued_;
+        next_issue_ = now + random_.below(2 * w.think_us + 1);
+        issue_one(false);
+    }
+    while (last_phase_ && outstanding_ < w.outstanding && last_done_ + last_outstanding_ < w.last_operations) {
+        ++last_outstanding_;
+        issue_one(true);
+    }
+}
+
+void SimClient::issue_one(bool last) {
+    ++outstanding_;
+    Call call = begin(last);
+    const Bytes key = bytes_of(call.key);
+    const std::uint64_t draw = random_.below(100);
+    if (draw < 35) {
+        call.op.kind = Kind::put;
+        call.op.value = new_value();
+        const Bytes value = bytes_of(*call.op.value);
+        return write(std::move(call), kvstore::Put{key, value});
+    }
+    if (draw < 55) {
+        call.op.kind = Kind::cas;
+        const auto seen = last_seen_.find(call.key);
+        call.op.expect = seen == last_seen_.end() || random_.one_in(4) ? std::nullopt : seen->second;
+        kvstore::CompareAndSet cas;
+        cas.key = key;
+        if (call.op.expect) {
+            cas.expect = bytes_of(*call.op.expect);
+        }
+        if (!call.op.expect || !random_.one_in(6)) {
+            call.op.value = new_value();
+            cas.value = bytes_of(*call.op.value);
+        }
+        return write(std::move(call), std::move(cas));
+    }
+    if (draw < 63) {
+        call.op.kind = Kind::del;
+        return write(std::move(call), kvstore::Delete{key});
+    }
+    Range range;
+    range.begin = key;
+    call.is_range = draw >= 90;
+    if (call.is_range) {
+        range.begin = bytes_of(random_.one_in(2) ? "k" : call.key);
+        range.end = random_.one_in(2) ? Bytes() : bytes_of("k9");
+        range.limit = static_cast<std::uint32_t>(random_.below(4));
+        range.reverse = random_.one_in(3);
+        range.keys_only = random_.one_in(4);
+        range.count_only = random_.one_in(6);
+    }
+    if (random_.one_in(8)) {
+        return write(std::move(call), std::move(range));  // takes its place among the writes
+    }
+    read(std::move(call), std::move(range));
+}
+
+void SimClient::write(Call call, Operation operation) {
+    open_[calls_] = fmt::format("{} since {} ms", call.op.who, call.begun / ms);
+    context_.trace.event("call", index_, calls_, static_cast<std::uint64_t>(call.op.kind));
+    session_->write(operation, context_.scheduler.now_ms(),
+                    [this, number = calls_, call, operation](const WriteResult& result) {
+                        open_.erase(number);
+                        if (const auto* range = std::get_if<Range>(&operation)) {
+                            ordered_read_ended(call, *range, result);
+                        } else {
+                            write_ended(call, operation, result);
+                        }
+                    });
+}
+
+void SimClient::read(Call call, Range range) {
+    open_[calls_] = fmt::format("{} (read) since {} ms", call.op.who, call.begun / ms);
+    context_.trace.event("call", index_, calls_, 9);
+    session_->read(range, context_.scheduler.now_ms(), [this, number = calls_, call, range](const ReadResult& result) {
+        open_.erase(number);
+        read_ended(call, range, result);
+    });
+}
+
+// ---- What came back
+
+void SimClient::ended(const Call& call, bool success, const char* what) {
+    --outstanding_;
+    if (call.last) {
+        --last_outstanding_;
+        last_done_ += success ? 1 : 0;
+    }
+    counters_.slowest_us = std::max(counters_.slowest_us, context_.scheduler.now() - call.begun);
+    context_.trace.text([&] { return fmt::format("  {} {} {}", call.op.who, call.key, what); });
+}
+
+void SimClient::record(const Call& call, bool known, bool applied) {
+    RegisterOp op = call.op;
+    op.applied = applied;
+    if (known) {
+        op.ret = context_.world.moment();
+    }
+    history_[call.key].push_back(std::move(op));
+}
+
+void SimClient::write_ended(const Call& call, const Operation& operation, const WriteResult& result) {
+    context_.trace.event("return", index_, static_cast<std::uint64_t>(result.certainty), result.outcome.revision.value);
+    if (result.denied) {
+        return context_.world.violation(fmt::format("client {} was denied: {}", index_, result.why));
+    }
+    if (result.certainty == Certainty::maybe_applied) {
+        ++counters_.unknown;
+        record(call, false, true);
+        return ended(call, false, "unknown");
+    }
+    const Status status = result.outcome.status;
+    const bool executed = status == Status::ok || status == Status::not_found || status == Status::mismatch;
+    if (result.certainty == Certainty::not_applied || !executed) {
+        ++counters_.not_applied;
+        return ended(call, false, "not applied");
+    }
+    ++counters_.done;
+    if (auto finding = context_.world.chain().acknowledged(id_, session_id_, call.mark, operation, result.outcome)) {
+        return context_.world.violation(fmt::format("client {}, {}: {}", index_, call.op.who, *finding));
+    }
+    const bool applied = status == Status::ok;
+    if (applied) {
+        last_seen_[call.key] = call.op.value;  // absent after a delete
+    }
+    record(call, true, applied);
+    ended(call, true, applied ? "done" : "done, not applied");
+}
+
+void SimClient::saw(const Call& call, const kvstore::RangeResult& range) {
+    ++counters_.done;
+    if (call.is_range) {
+        return ended(call, true, "read a range");
+    }
+    Call seen = call;
+    if (!range.items.empty()) {
+        seen.op.out = string_of(range.items.front().value);
+    }
+    last_seen_[call.key] = seen.op.out;
+    record(seen, true, true);
+    ended(call, true, seen.op.out ? seen.op.out->c_str() : "(absent)");
+}
+
+void SimClient::read_ended(const Call& call, const Range& range, const ReadResult& result) {
+    context_.trace.event("return", index_, result.ok ? 1 : 0, result.revision.value);
+    if (!result.ok) {
+        ++counters_.reads_failed;
+        if (result.denied) {
+            return context_.world.violation(fmt::format("client {} was denied a read: {}", index_, result.why));
+        }
+        return ended(call, false, "read failed");
+    }
+    ++(result.path == client::ReadPath::fast ? counters_.reads_fast : counters_.reads_ordered);
+    if (auto finding = context_.world.chain().read_returned(call.mark, range, result.range)) {
+        return context_.world.violation(fmt::format("client {}, {}: {}", index_, call.op.who, *finding));
+    }
+    saw(call, result.range);
+}
+
+void SimClient::ordered_read_ended(const Call& call, const Range& range, const WriteResult& result) {
+    context_.trace.event("return", index_, static_cast<std::uint64_t>(result.certainty), result.outcome.revision.value);
+    if (result.certainty != Certainty::done || result.outcome.status != Status::ok) {
+        ++counters_.reads_failed;
+        return ended(call, false, "ordered read failed");
+    }
+    const auto read = kvstore::decode_range_result(result.outcome.result);
+    if (!read) {
+        return context_.world.violation(fmt::format("client {}: a range result does not parse", index_));
+    }
+    if (auto finding = context_.world.chain().read_returned(call.mark, range, *read)) {
+        return context_.world.violation(fmt::format("client {}, {}: {}", index_, call.op.who, *finding));
+    }
+    saw(call, *read);
+}
+
+}  // namespace loyal::sim

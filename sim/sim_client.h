@@ -1,0 +1,106 @@
+// SimClient: one client process of a run: the production Session, a workload of puts, gets, deletes, compare-and-sets
+// and ranges on a few hot keys, and the record of what it saw, which the checkers judge.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "client/session.h"
+#include "sim/checkers/chain_checker.h"
+#include "sim/checkers/linearizability.h"
+#include "sim/scenario.h"
+#include "sim/sim_signer.h"
+#include "sim/trace.h"
+
+namespace loyal::sim {
+
+// What a client meets outside itself.
+class ClientWorld {
+ public:
+    virtual ~ClientWorld() = default;
+    virtual void client_request(std::size_t client, consensus::ReplicaId to, const wire::ClientMessage& message) = 0;
+    virtual ChainChecker& chain() = 0;
+    // Real time for the checkers: larger at each call, over all clients.
+    virtual std::uint64_t moment() = 0;
+    virtual void violation(const std::string& what) = 0;
+};
+
+struct ClientContext {  // all outlive the client
+    const Scenario& scenario;
+    const consensus::Membership& membership;
+    Scheduler& scheduler;
+    Trace& trace;
+    ClientWorld& world;
+};
+
+struct ClientCounters {
+    std::uint64_t done = 0, unknown = 0, not_applied = 0, reads_failed = 0;
+    std::uint64_t reads_fast = 0, reads_ordered = 0;
+    TimeUs slowest_us = 0;
+};
+
+class SimClient {
+ public:
+    // `signer` null: crash fault model.
+    SimClient(std::size_t index, const ClientContext& context, const consensus::ClientId& id, const SimSigner* signer,
+              Random random);
+
+    void connected(consensus::ReplicaId replica);
+    void disconnected(consensus::ReplicaId replica);
+    void receive(consensus::ReplicaId from, const wire::ReplicaMessage& message);
+    void tick();
+    // The faults are over: finish what is left, then the last operations, each of which must succeed.
+    void faults_ended() { last_phase_ = true; }
+    [[nodiscard]] bool finished() const;
+    [[nodiscard]] std::string waiting_for() const;
+
+    [[nodiscard]] const consensus::ClientId& id() const { return id_; }
+    [[nodiscard]] const ClientCounters& counters() const { return counters_; }
+    [[nodiscard]] const std::map<std::string, std::vector<RegisterOp>>& history() const { return history_; }
+
+ private:
+    using Kind = RegisterOp::Kind;
+    struct Call {
+        RegisterOp op;
+        std::string key;
+        bool is_range = false;
+        bool last = false;  // of the last phase
+        TimeUs begun = 0;
+        ChainChecker::Mark mark;
+    };
+
+    void pump();
+    void issue();
+    void issue_one(bool last);
+    void write(Call call, kvstore::Operation operation);
+    void read(Call call, kvstore::Range range);
+    void write_ended(const Call& call, const kvstore::Operation& operation, const client::WriteResult& result);
+    void read_ended(const Call& call, const kvstore::Range& range, const client::ReadResult& result);
+    void ordered_read_ended(const Call& call, const kvstore::Range& range, const client::WriteResult& result);
+    void ended(const Call& call, bool success, const char* what);
+    void record(const Call& call, bool known, bool applied);
+    void saw(const Call& call, const kvstore::RangeResult& range);
+    [[nodiscard]] Call begin(bool last);
+    [[nodiscard]] std::string new_value();
+
+    std::size_t index_;
+    ClientContext context_;
+    consensus::ClientId id_;
+    Random random_;
+    consensus::SessionId session_id_;
+    std::unique_ptr<client::Session> session_;
+
+    bool last_phase_ = false;
+    std::size_t issued_ = 0, outstanding_ = 0, last_outstanding_ = 0, last_done_ = 0;
+    std::uint64_t values_ = 0, calls_ = 0;
+    TimeUs next_issue_ = 0;
+    std::map<std::string, std::optional<std::string>> last_seen_;
+    std::map<std::uint64_t, std::string> open_;               // calls under way
+    std::map<std::string, std::vector<RegisterOp>> history_;  // by key
+    ClientCounters counters_;
+};
+
+}  // namespace loyal::sim

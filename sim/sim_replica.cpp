@@ -1,0 +1,407 @@
+#include "sim/sim_replica.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "config/assert.h"
+#include "config/limits.h"
+
+namespace loyal::sim {
+
+using consensus::PeerMessage;
+using consensus::ReplicaId;
+using replica::LinkId;
+
+SimReplica::SimReplica(ReplicaId id, const ReplicaContext& context, const SimSigner& signer, Random random)
+    : id_(id),
+      context_(context),
+      signer_(signer),
+      random_(random),
+      clock_(context.scenario.clocks.at(id.value).offset_ms, context.scenario.clocks.at(id.value).drift_ppm),
+      log_store_(kvstore::ConsensusLog::log_tables().size()),
+      kv_store_(kvstore::StateMachine::state_tables().size()) {}
+
+SimReplica::~SimReplica() = default;
+
+// ---- Life
+
+void SimReplica::start() {
+    LOYAL_ASSERT(!up(), "a process starts once");
+    auto log = kvstore::ConsensusLog::open(log_store_, context_.membership.context);
+    auto machine = kvstore::StateMachine::open(kv_store_, context_.state_options);
+    if (!log || !machine) {
+        return context_.world.violation(fmt::format("replica {} cannot open its data: {}", id_.value,
+                                                    !log ? log.error().message : machine.error().message));
+    }
+    log_ = std::move(*log);
+    machine_ = std::move(*machine);
+    auto recovered = log_->recover(machine_->durable_height());
+    if (!recovered) {
+        return context_.world.violation(
+            fmt::format("replica {} cannot recover: {}", id_.value, recovered.error().message));
+    }
+    recovered->executed_digests = machine_->recent_digests();
+    context_.trace.event("start", id_.value, machine_->executed().value, recovered->voting.promised.value);
+    context_.world.on_recovered(id_, *recovered);
+    replica::NodeOptions options;
+    options.core = context_.scenario.core;
+    options.core.self = id_;
+    options.read_wait_max_ms = 300;
+    replica::NodePort& port = *this;
+    node_ = std::make_unique<replica::Node>(options, context_.verifier, signer_, *recovered, port);
+    install_fault();
+    // start() is a step like any other: a process may die in it.
+    post([this] { node_->start(clock_.wall_ms(context_.scheduler.now())); });
+    after(random_.below(context_.scenario.core.tick_ms * ms), [this] { tick(); });
+    after(context_.scenario.disk.write_back_us, [this] { write_back(); });
+}
+
+void SimReplica::crash() {
+    if (!up()) {
+        return;
+    }
+    LOYAL_ASSERT(!handling_, "a process dies between calls");
+    // A sync that was under way may have reached the disk, as a whole or not at all.
+    if (!syncing_.empty() && random_.one_in(2)) {
+        if (const auto done = log_->append(syncing_); !done) {
+            context_.world.violation(fmt::format("replica {}: log: {}", id_.value, done.error().message));
+        }
+        context_.world.on_durable(id_, syncing_);
+    }
+    ++incarnation_;
+    node_.reset();
+    machine_.reset();
+    log_.reset();
+    inbox_.clear();
+    jobs_.clear();
+    to_sync_.clear();
+    syncing_.clear();
+    links_.clear();
+    wake_scheduled_ = executor_scheduled_ = tick_posted_ = dying_ = crash_in_sync_ = false;
+    calls_left_.reset();
+    paused_until_ = 0;
+    log_store_.crash(random_);
+    kv_store_.crash(random_);
+    context_.trace.event("crash", id_.value);
+    context_.world.on_crashed(id_);
+}
+
+void SimReplica::pause_until(TimeUs time) {
+    if (up()) {
+        paused_until_ = std::max(paused_until_, time);
+        after(paused_until_ - context_.scheduler.now(), [this] { schedule_wake(); });
+    }
+}
+
+void SimReplica::behave(const std::string& fault) {
+    fault_ = fault;
+    if (up()) {
+        install_fault();
+    }
+}
+
+void SimReplica::install_fault() {
+    const replica::FaultContext fault{context_.membership, id_, signer_, context_.scenario.seed ^ id_.value};
+    auto made = replica::make_fault(fault_.empty() ? "none" : fault_, fault);
+    LOYAL_ASSERT(made.has_value(), "scenarios name known faults");
+    node_->set_fault(std::move(*made));
+}
+
+// ---- The event loop
+
+void SimReplica::after(TimeUs delay, Job job) {
+    context_.scheduler.after(delay, [this, incarnation = incarnation_, job = std::move(job)] {
+        if (incarnation == incarnation_ && up()) {
+            job();
+        }
+    });
+}
+
+void SimReplica::post(Job input) {
+    inbox_.push_back(std::move(input));
+    schedule_wake();
+}
+
+void SimReplica::schedule_wake() {
+    if (!wake_scheduled_ && !inbox_.empty() && !paused()) {
+        wake_scheduled_ = true;
+        after(random_.below(context_.scenario.batch_us + 1), [this] { wake(); });
+    }
+}
+
+void SimReplica::wake() {
+    wake_scheduled_ = false;
+    if (paused()) {
+        return;  // the end of the pause wakes it
+    }
+    handling_ = true;
+    node_->clock(clock_.wall_ms(context_.scheduler.now()));
+    std::deque<Job> inputs = std::exchange(inbox_, {});
+    for (const Job& input : inputs) {
+        input();
+        if (dying_) {
+            break;
+        }
+    }
+    if (!dying_) {
+        node_->end_of_batch();
+    }
+    handling_ = false;
+    if (dying_) {
+        return crash();
+    }
+    if (const auto status = node_->status(); status.halted && fault_.empty()) {
+        context_.world.violation(fmt::format("replica {} halted: {}", id_.value, status.halt_reason));
+    }
+}
+
+void SimReplica::tick() {
+    if (!tick_posted_ && !paused()) {
+        tick_posted_ = true;
+        post([this] {
+            tick_posted_ = false;
+            node_->tick();
+        });
+    }
+    after(context_.scenario.core.tick_ms * ms, [this] { tick(); });
+}
+
+bool SimReplica::alive_for_call() {
+    if (calls_left_ && !dying_) {
+        if (*calls_left_ == 0) {
+            dying_ = true;
+        } else {
+            --*calls_left_;
+        }
+    }
+    return !dying_;
+}
+
+// ---- Inputs
+
+void SimReplica::receive(ReplicaId from, crypto::Verified<PeerMessage> message) {
+    post([this, from, message = std::move(message)] { node_->peer_message(from, message); });
+}
+
+void SimReplica::receive(LinkId link, const consensus::ClientId& client, wire::ClientMessage message) {
+    if (!links_.contains(link)) {
+        return;
+    }
+    if (auto* submit = std::get_if<wire::Submit>(&message)) {
+        auto verified = context_.verifier.verify_envelope(std::move(submit->envelope), client);
+        if (!verified) {
+            return context_.world.violation("a correct client's envelope was refused: " + verified.error().message);
+        }
+        post([this, link, envelope = std::move(*verified)] { node_->client_envelope(link, envelope); });
+    } else if (auto* request = std::get_if<wire::Read>(&message)) {
+        post([this, link, client, read = std::move(*request)] { node_->client_read(link, client, read); });
+    }
+}
+
+void SimReplica::link_up(LinkId link, const consensus::ClientId& client) {
+    links_.emplace(link, client);
+    post([this, link, client] { node_->client_connected(link, client); });
+}
+
+void SimReplica::link_down(LinkId link) {
+    if (up() && links_.erase(link) > 0) {
+        post([this, link] { node_->client_disconnected(link); });
+    }
+}
+
+// ---- NodePort: messages
+
+void SimReplica::sent(const PeerMessage& message, std::uint64_t to) {
+    std::uint64_t detail = 0;
+    if (const auto* vote = std::get_if<consensus::Vote>(&message)) {
+        detail = vote->view.value << 40U | vote->prep.height.value << 20U | vote->com.height.value;
+    } else if (const auto* propose = std::get_if<consensus::Propose>(&message)) {
+        detail = brief(propose->block->id);
+    } else if (const auto* change = std::get_if<consensus::ViewChange>(&message)) {
+        detail = change->new_view.value;
+    } else if (const auto* view = std::get_if<consensus::NewView>(&message)) {
+        detail = view->view.value;
+    }
+    context_.trace.event(consensus::name_of(message), id_.value, to, detail);
+}
+
+void SimReplica::send(ReplicaId to, const PeerMessage& message) {
+    if (alive_for_call()) {
+        sent(message, to.value);
+        context_.world.peer_send(id_, {to}, message);
+    }
+}
+
+void SimReplica::send_each(const std::vector<ReplicaId>& to, const PeerMessage& message) {
+    // One call a receiver: a crash may come after some of them.
+    std::vector<ReplicaId> reached;
+    for (const ReplicaId replica : to) {
+        if (alive_for_call()) {
+            reached.push_back(replica);
+        }
+    }
+    if (!reached.empty()) {
+        sent(message, 100 + reached.size());
+        context_.world.peer_send(id_, reached, message);
+    }
+}
+
+void SimReplica::to_client(LinkId link, const wire::ReplicaMessage& message) {
+    if (alive_for_call()) {
+        context_.world.client_send(id_, link, message);
+    }
+}
+
+// ---- NodePort: the log
+
+void SimReplica::persist(consensus::Persist persist) {
+    if (!alive_for_call()) {
+        return;
+    }
+    to_sync_.push_back(std::move(persist));
+    start_sync();
+}
+
+void SimReplica::start_sync() {
+    if (!syncing_.empty() || to_sync_.empty()) {
+        return;
+    }
+    syncing_ = std::exchange(to_sync_, {});
+    const DiskShape& disk = context_.scenario.disk;
+    const TimeUs time = (disk.sync_min_us + random_.below(disk.sync_spread_us + 1)) * slow_factor_;
+    if (std::exchange(crash_in_sync_, false)) {
+        return after(random_.below(time + 1), [this] { crash(); });
+    }
+    after(time, [this] { finish_sync(); });
+}
+
+void SimReplica::finish_sync() {
+    if (const auto done = log_->append(syncing_); !done) {
+        return context_.world.violation(fmt::format("replica {}: log: {}", id_.value, done.error().message));
+    }
+    context_.world.on_durable(id_, syncing_);
+    context_.trace.event("durable", id_.value, syncing_.back().id.value, syncing_.size());
+    post([this, id = syncing_.back().id] { node_->persisted(id); });
+    syncing_.clear();
+    start_sync();
+}
+
+void SimReplica::serve_committed(const consensus::ServeCommitted& request) {
+    if (!alive_for_call()) {
+        return;
+    }
+    auto range = log_->committed_range(request.from, request.top, limits::fetch_bytes_max);
+    if (!range) {
+        return context_.world.violation(fmt::format("replica {}: log: {}", id_.value, range.error().message));
+    }
+    consensus::Blocks blocks;
+    // The tail starts above `top`: it fits only behind everything up to there.
+    const bool complete =
+        request.from > request.top || (!range->headers.empty() && range->headers.back().height == request.top &&
+                                       range->blocks.size() == range->headers.size());
+    blocks.headers = std::move(range->headers);
+    blocks.commit = std::move(range->certificate);
+    blocks.blocks = std::move(range->blocks);
+    if (complete) {
+        blocks.blocks.insert(blocks.blocks.end(), request.tail.blocks.begin(), request.tail.blocks.end());
+        blocks.prepare = request.tail.prepare;
+    }
+    if (!blocks.headers.empty() || !blocks.blocks.empty()) {
+        after(context_.scenario.execute_us, [this, to = request.to, blocks = std::move(blocks)] {
+            post([this, to, blocks] { node_->served(to, blocks); });
+        });
+    }
+}
+
+// ---- NodePort: the executor
+
+void SimReplica::submit(Job job) {
+    jobs_.push_back(std::move(job));
+    if (!executor_scheduled_) {
+        executor_scheduled_ = true;
+        after(context_.scenario.execute_us, [this] { run_executor(); });
+    }
+}
+
+void SimReplica::run_executor() {
+    if (paused()) {
+        return after(paused_until_ - context_.scheduler.now(), [this] { run_executor(); });
+    }
+    executor_scheduled_ = false;
+    for (const Job& job : std::exchange(jobs_, {})) {
+        job();
+    }
+}
+
+void SimReplica::execute(consensus::BlockPtr block) {
+    if (!alive_for_call()) {
+        return;
+    }
+    submit([this, block = std::move(block)] {
+        auto result = machine_->execute(*block);
+        if (!result) {
+            return context_.world.violation(fmt::format("replica {}: execute: {}", id_.value, result.error().message));
+        }
+        context_.trace.event("executed", id_.value, block->header.height.value, brief(result->digest));
+        context_.world.on_executed(id_, *block, *result);
+        post([this, done = std::move(*result)] { node_->executed(done); });
+    });
+}
+
+void SimReplica::admit(LinkId link, crypto::Verified<consensus::Envelope> envelope) {
+    if (!alive_for_call()) {
+        return;
+    }
+    submit([this, link, envelope = std::move(envelope)] {
+        auto result = machine_->admit(*envelope);
+        if (!result) {
+            return context_.world.violation(fmt::format("replica {}: admit: {}", id_.value, result.error().message));
+        }
+        post([this, link, envelope, done = std::move(*result)] { node_->admitted(link, envelope, done); });
+    });
+}
+
+void SimReplica::read(LinkId link, wire::Read request, consensus::Height lock) {
+    if (!alive_for_call()) {
+        return;
+    }
+    submit([this, link, request = std::move(request), lock] {
+        const auto client = links_.find(link);
+        const bool allowed = client != links_.end() && machine_->may_read(client->second);
+        Result<kvstore::ReadAnswer> answer =
+            allowed ? machine_->read(request.range) : fail(Errc::permission, "no right to read");
+        post(
+            [this, link, request, lock, answer = std::move(answer)] { node_->read_done(link, request, lock, answer); });
+    });
+}
+
+void SimReplica::write_back() {
+    const DiskShape& disk = context_.scenario.disk;
+    if (machine_->freeze()) {
+        const auto durability =
+            disk.write_back_synced || random_.one_in(8) ? kvstore::Durability::synced : kvstore::Durability::lazy;
+        after(disk.sync_min_us + random_.below(2 * ms), [this, durability] {
+            if (const auto done = machine_->write_frozen(durability); !done) {
+                return context_.world.violation(
+                    fmt::format("replica {}: state store: {}", id_.value, done.error().message));
+            }
+            machine_->drop_frozen();
+        });
+    }
+    after(disk.write_back_us, [this] { write_back(); });
+}
+
+// ---- NodePort: the rest
+
+void SimReplica::accuse(const consensus::Accuse& evidence) {
+    if (alive_for_call()) {
+        context_.world.on_accused(id_, evidence);
+    }
+}
+
+void SimReplica::note(const std::string& text) {
+    context_.trace.text([&] { return fmt::format("  replica {}: {}", id_.value, text); });
+}
+
+}  // namespace loyal::sim

@@ -1,0 +1,137 @@
+// SimReplica: one replica process of a run: the production Node, ConsensusLog and StateMachine over a simulated disk,
+// clock and event loop. It does what loyald's threads do, as events: inputs collect in an inbox and are handled in
+// batches; one sync at a time writes every Persist that waits; one executor answers execute, admit and read in order;
+// the overlay is written back in the background. A crash forgets everything but what the disk holds.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "kvstore/consensus_log.h"
+#include "kvstore/state_machine.h"
+#include "replica/node.h"
+#include "sim/clock.h"
+#include "sim/scenario.h"
+#include "sim/sim_signer.h"
+#include "sim/sim_store.h"
+#include "sim/trace.h"
+
+namespace loyal::sim {
+
+// What a replica meets outside itself. Called in the middle of a replica's step: may schedule, must not call back.
+class ReplicaWorld {
+ public:
+    virtual ~ReplicaWorld() = default;
+    virtual void peer_send(consensus::ReplicaId from, const std::vector<consensus::ReplicaId>& to,
+                           const consensus::PeerMessage& message) = 0;
+    virtual void client_send(consensus::ReplicaId from, replica::LinkId link, const wire::ReplicaMessage& message) = 0;
+    virtual void on_durable(consensus::ReplicaId replica, const std::vector<consensus::Persist>& group) = 0;
+    virtual void on_recovered(consensus::ReplicaId replica, const consensus::Recovered& recovered) = 0;
+    virtual void on_executed(consensus::ReplicaId replica, const consensus::Block& block,
+                             const kvstore::ExecutedBlock& result) = 0;
+    virtual void on_crashed(consensus::ReplicaId replica) = 0;
+    virtual void on_accused(consensus::ReplicaId by, const consensus::Accuse& evidence) = 0;
+    virtual void violation(const std::string& what) = 0;
+};
+
+struct ReplicaContext {  // all outlive the replica
+    const Scenario& scenario;
+    const consensus::Membership& membership;
+    const consensus::MessageVerifier& verifier;
+    const kvstore::StateMachineOptions& state_options;
+    Scheduler& scheduler;
+    Trace& trace;
+    ReplicaWorld& world;
+};
+
+class SimReplica final : private replica::NodePort {
+ public:
+    SimReplica(consensus::ReplicaId id, const ReplicaContext& context, const SimSigner& signer, Random random);
+    ~SimReplica() override;
+
+    // ---- Life
+    void start();  // also after a crash
+    void crash();
+    void crash_after_calls(std::uint64_t calls) { calls_left_ = calls; }
+    void crash_in_next_sync() { crash_in_sync_ = true; }
+    void pause_until(TimeUs time);
+    void behave(const std::string& fault);  // now and after every restart
+    void slow_disk(std::uint64_t factor) { slow_factor_ = factor == 0 ? 1 : factor; }
+    [[nodiscard]] SimClock& clock() { return clock_; }
+    [[nodiscard]] bool up() const { return node_ != nullptr; }
+    [[nodiscard]] bool paused() const { return context_.scheduler.now() < paused_until_; }
+    [[nodiscard]] consensus::ReplicaId id() const { return id_; }
+
+    // ---- Inputs
+    void receive(consensus::ReplicaId from, crypto::Verified<consensus::PeerMessage> message);
+    void receive(replica::LinkId link, const consensus::ClientId& client, wire::ClientMessage message);
+    void link_up(replica::LinkId link, const consensus::ClientId& client);
+    void link_down(replica::LinkId link);
+
+    // ---- While up
+    [[nodiscard]] const replica::Node& node() const { return *node_; }
+    [[nodiscard]] consensus::Height executed() const { return machine_->executed(); }
+
+ private:
+    using Job = std::function<void()>;
+
+    // NodePort
+    void send(consensus::ReplicaId to, const consensus::PeerMessage& message) override;
+    void send_each(const std::vector<consensus::ReplicaId>& to, const consensus::PeerMessage& message) override;
+    void to_client(replica::LinkId link, const wire::ReplicaMessage& message) override;
+    void persist(consensus::Persist persist) override;
+    void execute(consensus::BlockPtr block) override;
+    void admit(replica::LinkId link, crypto::Verified<consensus::Envelope> envelope) override;
+    void read(replica::LinkId link, wire::Read request, consensus::Height lock) override;
+    void serve_committed(const consensus::ServeCommitted& request) override;
+    void accuse(const consensus::Accuse& evidence) override;
+    void note(const std::string& text) override;
+
+    // False when the process died before this call (crash_midway).
+    [[nodiscard]] bool alive_for_call();
+    void after(TimeUs delay, Job job);  // dropped when the process has died meanwhile
+    void post(Job input);               // into the inbox
+    void schedule_wake();
+    void wake();
+    void tick();
+    void start_sync();
+    void finish_sync();
+    void submit(Job job);  // to the executor
+    void run_executor();
+    void write_back();
+    void install_fault();
+    void sent(const consensus::PeerMessage& message, std::uint64_t to);
+
+    consensus::ReplicaId id_;
+    ReplicaContext context_;
+    const SimSigner& signer_;
+    Random random_;
+    SimClock clock_;
+
+    // The disk.
+    SimStore log_store_, kv_store_;
+    std::uint64_t slow_factor_ = 1;
+
+    // The process; gone after a crash.
+    std::unique_ptr<kvstore::ConsensusLog> log_;
+    std::unique_ptr<kvstore::StateMachine> machine_;
+    std::unique_ptr<replica::Node> node_;
+    std::deque<Job> inbox_;
+    std::deque<Job> jobs_;
+    std::vector<consensus::Persist> to_sync_, syncing_;
+    std::map<replica::LinkId, consensus::ClientId> links_;
+    bool wake_scheduled_ = false, executor_scheduled_ = false, tick_posted_ = false, handling_ = false;
+    bool dying_ = false;
+    std::uint64_t incarnation_ = 0;
+
+    TimeUs paused_until_ = 0;
+    std::string fault_;
+    std::optional<std::uint64_t> calls_left_;
+    bool crash_in_sync_ = false;
+};
+
+}  // namespace loyal::sim

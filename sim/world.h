@@ -1,0 +1,129 @@
+// World: one run of a scenario: replicas, clients, network, plan of faults and checkers on one virtual clock.
+// Everything follows from the scenario; two runs of it are equal to the last event.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "sim/checkers/chain_checker.h"
+#include "sim/checkers/signing_ledger.h"
+#include "sim/network.h"
+#include "sim/sim_client.h"
+#include "sim/sim_replica.h"
+
+namespace loyal::sim {
+
+struct RunNumbers {  // trivially copyable: they travel between processes as they are
+    std::uint64_t trace_hash = 0;
+    TimeUs virtual_us = 0;
+    TimeUs recovery_us = 0;  // from the end of the faults to the end of the run
+    TimeUs slowest_us = 0;   // operation
+    std::uint64_t events = 0;
+    std::uint64_t messages = 0;
+    std::uint64_t blocks = 0;
+    std::uint64_t operations = 0;  // executed
+    std::uint64_t done = 0;        // answered
+    std::uint64_t unknown = 0;     // timed out at a client: may have taken effect
+    std::uint64_t reads_fast = 0, reads_ordered = 0, reads_failed = 0;
+    std::uint64_t view = 0;  // highest entered
+    std::uint64_t crashes = 0;
+    std::uint64_t accusations = 0;  // of traitors
+    std::uint64_t undecided = 0;    // keys whose history was too much for the checker's bound
+};
+
+struct RunResult {
+    bool passed = false;
+    std::string failure;  // the first violation, with its time
+    RunNumbers numbers;
+};
+
+struct RunOptions {
+    Trace::Write trace;  // text of every event
+};
+
+[[nodiscard]] RunResult run_scenario(const Scenario& scenario, const RunOptions& options = {});
+
+class World final : private ReplicaWorld, private ClientWorld {
+ public:
+    World(Scenario scenario, const RunOptions& options);
+    ~World() override;
+    World(const World&) = delete;
+    World& operator=(const World&) = delete;
+
+    [[nodiscard]] RunResult run();
+
+ private:
+    struct ClientLink {
+        replica::LinkId id = 0;
+        TimeUs next_attempt = 0;
+        [[nodiscard]] bool up() const { return id != 0; }
+    };
+    struct Parcel;  // a message under way, encoded at most once
+
+    // ReplicaWorld
+    void peer_send(consensus::ReplicaId from, const std::vector<consensus::ReplicaId>& to,
+                   const consensus::PeerMessage& message) override;
+    void client_send(consensus::ReplicaId from, replica::LinkId link, const wire::ReplicaMessage& message) override;
+    void on_durable(consensus::ReplicaId replica, const std::vector<consensus::Persist>& group) override;
+    void on_recovered(consensus::ReplicaId replica, const consensus::Recovered& recovered) override;
+    void on_executed(consensus::ReplicaId replica, const consensus::Block& block,
+                     const kvstore::ExecutedBlock& result) override;
+    void on_crashed(consensus::ReplicaId replica) override;
+    void on_accused(consensus::ReplicaId by, const consensus::Accuse& evidence) override;
+    // ClientWorld
+    void client_request(std::size_t client, consensus::ReplicaId to, const wire::ClientMessage& message) override;
+    ChainChecker& chain() override { return chain_; }
+    std::uint64_t moment() override { return ++moments_; }
+    void violation(const std::string& what) override;
+
+    void make_members();
+    void start();
+    void schedule_plan();
+    void apply(const FaultEvent& event);
+    void separate(std::uint32_t mask, bool both_ways);
+    void cut_client(const FaultEvent& event);
+    void end_faults();
+    void poll();  // after the faults: is everything done?
+    [[nodiscard]] bool converged() const;
+    void check_histories(RunNumbers& numbers);
+    void count(RunNumbers& numbers) const;
+    [[nodiscard]] bool is_correct(consensus::ReplicaId replica) const { return !traitors_.contains(replica.value); }
+    [[nodiscard]] std::string lagging() const;
+
+    void deliver_to_peer(consensus::ReplicaId from, consensus::ReplicaId to, Parcel& parcel, const Arrival& arrival);
+    void client_tick(std::size_t client);
+    void connect(std::size_t client, std::size_t replica);
+    void drop_link(std::size_t client, std::size_t replica);
+    [[nodiscard]] ProcessIndex client_process(std::size_t client) const { return scenario_.n + client; }
+
+    Scenario scenario_;
+    Scheduler scheduler_;
+    Trace trace_;
+    Random random_;
+    Network network_;
+    consensus::Membership membership_;
+    std::vector<SimSigner> replica_keys_, client_keys_;
+    std::vector<consensus::ClientId> client_ids_;
+    SimVerifier signatures_;
+    std::unique_ptr<consensus::MessageVerifier> verifier_;
+    kvstore::StateMachineOptions state_options_;
+    std::unique_ptr<HeaderTree> tree_;
+    ChainChecker chain_;
+    std::vector<SigningLedger> ledgers_;
+    std::vector<std::unique_ptr<SimReplica>> replicas_;
+    std::vector<std::unique_ptr<SimClient>> clients_;
+    std::vector<std::vector<ClientLink>> links_;  // [client][replica]
+    std::map<replica::LinkId, std::pair<std::size_t, std::size_t>> link_ends_;
+    replica::LinkId next_link_ = 1;
+    std::set<std::uint16_t> traitors_;
+    std::optional<std::string> failure_;
+    bool finished_ = false;
+    std::uint64_t crashes_ = 0, accusations_ = 0, moments_ = 0;
+};
+
+}  // namespace loyal::sim
