@@ -257,11 +257,9 @@ void Node::State::reply(const kvstore::Replies& replies) {
     if (links.empty()) {
         return;
     }
-    for (wire::Reply& message : make_replies(reply_context(), replies, crash_model)) {
-        const wire::ReplicaMessage out(std::move(message));
-        for (const LinkId link : links) {
-            to_client(link, replies.client, out);
-        }
+    const wire::ReplicaMessage message = make_reply(reply_context(), replies, crash_model);
+    for (const LinkId link : links) {
+        to_client(link, replies.client, message);
     }
 }
 
@@ -306,9 +304,7 @@ void Node::admitted(LinkId link, crypto::Verified<consensus::Envelope> envelope,
         case kvstore::Admission::admit: break;
         case kvstore::Admission::already_executed:
             ++s.counters.replies_cached;
-            for (wire::Reply& message : make_replies(s.reply_context(), result.replies, true)) {
-                s.to_client(link, envelope->client, std::move(message));
-            }
+            s.to_client(link, envelope->client, make_reply(s.reply_context(), result.replies, true));
             return;
         default: s.refuse(link, *envelope, refusal_of(result.verdict), "not admitted in the executed state"); return;
     }

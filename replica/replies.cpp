@@ -18,28 +18,23 @@ bool sends_in_full(const ReplyContext& context, const consensus::ClientId& clien
     return distance <= context.quorum.f;
 }
 
-std::vector<wire::Reply> make_replies(const ReplyContext& context, const kvstore::Replies& replies, bool everything) {
-    // Half a frame, so that one more largest range result still fits.
-    constexpr std::size_t split_bytes = limits::frame_bytes_max - limits::range_bytes_max - limits::value_bytes_max;
-    static_assert(split_bytes >= limits::envelope_ops_max * 256, "a full envelope of short outcomes is one frame");
-    std::vector<wire::Reply> result;
-    std::size_t bytes = 0;
+wire::Reply make_reply(const ReplyContext& context, const kvstore::Replies& replies, bool everything) {
+    wire::Reply reply;
+    reply.replica = context.self;
+    reply.session = replies.session;
+    reply.view = context.view;
+    reply.hlc = context.hlc;
+    reply.outcomes.reserve(replies.outcomes.size());
     for (const kvstore::Outcome& outcome : replies.outcomes) {
-        if (result.empty() || bytes > split_bytes) {
-            result.push_back({context.self, replies.session, context.view, context.hlc, {}});
-            bytes = 0;
-        }
         wire::OutcomeReply one;
         one.seq = outcome.seq;
         one.digest = kvstore::outcome_digest(outcome);
         if (everything || sends_in_full(context, replies.client, outcome)) {
             one.outcome = outcome;
-            bytes += outcome.result.size();
         }
-        result.back().outcomes.push_back(std::move(one));
-        bytes += 256;
+        reply.outcomes.push_back(std::move(one));
     }
-    return result;
+    return reply;
 }
 
 }  // namespace loyal::replica

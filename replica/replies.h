@@ -3,9 +3,6 @@
 // Pure.
 #pragma once
 
-#include <map>
-#include <vector>
-
 #include "consensus/quorum.h"
 #include "kvstore/state_machine.h"
 #include "wire/client_messages.h"
@@ -21,9 +18,8 @@ struct ReplyContext {
 
 [[nodiscard]] bool sends_in_full(const ReplyContext& context, const consensus::ClientId& client,
                                  const kvstore::Outcome& outcome);
-// One message for an envelope's outcomes; more only when they would not fit a frame. `everything`: the stored reply of
-// a retry, or the only replier of the crash model.
-[[nodiscard]] std::vector<wire::Reply> make_replies(const ReplyContext& context, const kvstore::Replies& replies,
-                                                    bool everything);
+// `everything`: the stored reply of a retry, or the only replier of the crash model. Who puts it into frames cuts it
+// where it is too long for one (wire::encode_frames).
+[[nodiscard]] wire::Reply make_reply(const ReplyContext& context, const kvstore::Replies& replies, bool everything);
 
 }  // namespace loyal::replica

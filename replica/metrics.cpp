@@ -1,0 +1,162 @@
+#include <prometheus/metric_family.h>
+#include <prometheus/text_serializer.h>
+
+#include <limits>
+#include <sstream>
+
+#include "replica/report.h"
+
+namespace loyal::replica {
+namespace {
+
+using prometheus::ClientMetric;
+using prometheus::MetricFamily;
+using prometheus::MetricType;
+
+class Page {
+ public:
+    void gauge(const char* name, const char* help, double value) { family(name, help, MetricType::Gauge, value); }
+    template <class T>
+    void gauge(const char* name, const char* help, T value) {
+        gauge(name, help, static_cast<double>(value));
+    }
+    void counter(const char* name, const char* help, std::uint64_t value) {
+        family(name, help, MetricType::Counter, static_cast<double>(value));
+    }
+    void by_label(const char* name, const char* help, const char* label,
+                  const std::map<std::string, std::uint64_t>& values) {
+        MetricFamily family{name, help, MetricType::Counter, {}};
+        for (const auto& [reason, count] : values) {
+            ClientMetric metric;
+            metric.label.push_back({label, reason});
+            metric.counter.value = static_cast<double>(count);
+            family.metric.push_back(std::move(metric));
+        }
+        families_.push_back(std::move(family));
+    }
+    void seconds(const char* name, const char* help, const Durations* durations) {
+        if (durations == nullptr) {
+            return;
+        }
+        ClientMetric metric;
+        std::uint64_t total = 0;
+        for (std::size_t i = 0; i < Durations::bounds_us.size(); ++i) {
+            total += durations->count(i);
+            metric.histogram.bucket.push_back({total, static_cast<double>(Durations::bounds_us[i]) * 1e-6});
+        }
+        total += durations->count(Durations::bounds_us.size());
+        metric.histogram.bucket.push_back({total, std::numeric_limits<double>::infinity()});
+        metric.histogram.sample_count = total;
+        metric.histogram.sample_sum = static_cast<double>(durations->sum_us()) * 1e-6;
+        families_.push_back({name, help, MetricType::Histogram, {std::move(metric)}});
+    }
+    [[nodiscard]] std::string text() const { return prometheus::TextSerializer().Serialize(families_); }
+
+ private:
+    void family(const char* name, const char* help, MetricType type, double value) {
+        ClientMetric metric;
+        if (type == MetricType::Counter) {
+            metric.counter.value = value;
+        } else {
+            metric.gauge.value = value;
+        }
+        families_.push_back({name, help, type, {std::move(metric)}});
+    }
+
+    std::vector<MetricFamily> families_;
+};
+
+void add_protocol(Page& page, const Report& report) {
+    page.gauge("loyal_view", "View that this replica has entered.", report.core.entered.value);
+    page.gauge("loyal_promised_view", "Highest view that this replica has promised.", report.core.promised.value);
+    page.gauge("loyal_is_primary", "1 while this replica may propose.", report.core.is_leader ? 1 : 0);
+    page.gauge("loyal_committed_height", "Height of the highest block known to be committed.",
+               report.core.committed.height.value);
+    page.gauge("loyal_prepared_height", "Height of the head of the prepared chain.", report.core.prep.height.value);
+    page.gauge("loyal_executed_height", "Height of the last executed block.", report.executed);
+    page.gauge("loyal_durable_executed_height", "Height that the state store is complete for.",
+               report.durable_executed);
+    page.gauge("loyal_lag_blocks", "Blocks by which the peers are ahead.", lag_of(report));
+    page.gauge("loyal_pending_envelopes", "Client envelopes that wait for their order.", report.core.pending_envelopes);
+    page.counter("loyal_view_changes_total", "View changes since start.", report.core.view_changes);
+    page.counter("loyal_commits_total", "Blocks committed since start.", report.core.blocks_committed);
+    page.counter("loyal_blocks_executed_total", "Blocks executed since start.", report.node.blocks_executed);
+    page.counter("loyal_operations_executed_total", "Operations executed since start.",
+                 report.node.operations_executed);
+    page.counter("loyal_signatures_total", "Protocol messages signed.", report.node.signatures);
+    page.counter("loyal_guard_refusals_total", "Signatures refused because they would contradict earlier ones.",
+                 report.node.guard_refusals);
+    page.counter("loyal_accusations_total", "Proofs of a peer's misbehaviour.", report.accusations);
+}
+
+void add_clients(Page& page, const Report& report) {
+    page.counter("loyal_envelopes_admitted_total", "Client envelopes admitted.", report.node.envelopes_admitted);
+    page.counter("loyal_envelopes_refused_total", "Client envelopes refused.", report.node.envelopes_refused);
+    page.counter("loyal_replies_cached_total", "Retries answered from the session table.", report.node.replies_cached);
+    page.counter("loyal_reads_total", "Reads received.", report.node.reads);
+    page.counter("loyal_reads_waited_total", "Reads that waited for the lock to be executed.",
+                 report.node.reads_waited);
+    page.counter("loyal_reads_busy_total", "Reads answered with BUSY.", report.node.reads_busy);
+    std::map<std::string, std::uint64_t> rejected = report.node.rejected;
+    for (const auto& [reason, count] : report.rejected) {
+        rejected[reason] += count;
+    }
+    page.by_label("loyal_rejected_total", "Messages rejected, by reason.", "reason", rejected);
+}
+
+void add_links(Page& page, const Report& report) {
+    page.gauge("loyal_links_up", "Links to other replicas.", report.peer_links);
+    page.gauge("loyal_client_links_up", "Links of clients.", report.client_links);
+    page.counter("loyal_peer_bytes_in_total", "Bytes received from replicas.", report.peer_bytes_in);
+    page.counter("loyal_peer_bytes_out_total", "Bytes sent to replicas.", report.peer_bytes_out);
+    page.counter("loyal_peer_frames_in_total", "Frames received from replicas.", report.peer_frames_in);
+    page.counter("loyal_peer_frames_out_total", "Frames sent to replicas.", report.peer_frames_out);
+    page.counter("loyal_peer_frames_dropped_total", "Frames that found no link or a full queue.",
+                 report.peer_frames_dropped);
+    page.counter("loyal_client_bytes_in_total", "Bytes received from clients.", report.client_bytes_in);
+    page.counter("loyal_client_bytes_out_total", "Bytes sent to clients.", report.client_bytes_out);
+    page.counter("loyal_client_frames_in_total", "Frames received from clients.", report.client_frames_in);
+    page.counter("loyal_client_frames_out_total", "Frames sent to clients.", report.client_frames_out);
+    page.counter("loyal_connections_refused_total", "Connections that never became links.", report.connections_refused);
+    page.counter("loyal_links_expelled_total", "Links closed for what came over them.", report.links_expelled);
+}
+
+void add_resources(Page& page, const Report& report) {
+    page.gauge("loyal_verify_queue", "Frames that wait for decoding and signature checks.", report.verify_queue);
+    page.gauge("loyal_log_queue", "Records that wait for the log thread.", report.log_queue);
+    page.gauge("loyal_executor_queue", "Blocks, admissions and reads that wait for the executor.",
+               report.executor_queue);
+    page.gauge("loyal_outbound_bytes", "Bytes that wait to be sent to replicas.", report.outbound_bytes);
+    page.gauge("loyal_waiting_sends", "Messages that wait for their record to be durable.", report.waiting_sends);
+    page.gauge("loyal_waiting_reads", "Reads that wait for their target.", report.waiting_reads);
+    page.gauge("loyal_clients_paused", "1 while client sockets are not read, for overload.",
+               report.clients_paused ? 1 : 0);
+    page.gauge("loyal_peers_paused", "1 while peer sockets are not read, for overload.", report.peers_paused ? 1 : 0);
+    page.gauge("loyal_overlay_bytes", "State changes not yet handed to the state store.", report.overlay_bytes);
+    page.gauge("loyal_log_bytes", "Size of the consensus log.", report.log_bytes);
+    page.gauge("loyal_db_bytes", "Size of the state store.", report.db_bytes);
+    page.gauge("loyal_disk_free_bytes", "Free bytes of the data folder's file system.", report.disk_free_bytes);
+    page.counter("loyal_log_transactions_total", "Synced transactions of the consensus log.", report.log_transactions);
+    page.counter("loyal_log_persists_total", "Persists written in them (group commit).", report.log_persists);
+    page.seconds("loyal_log_sync_seconds", "Duration of a log transaction, sync included.", report.log_durations);
+    page.seconds("loyal_execute_seconds", "Duration of the execution of a block.", report.execute_durations);
+    page.seconds("loyal_state_write_seconds", "Duration of a background write of the state.", report.state_durations);
+    page.gauge("loyal_clock_behind_wall_seconds", "How far the wall clock is ahead of the replica's slewed clock.",
+               report.clock_behind_wall_s);
+    page.gauge("loyal_alarms", "Alarms in force.", report.alarms.size());
+    page.gauge("loyal_healthy", "1 while GET /health answers 200.", is_healthy(report) ? 1 : 0);
+    page.gauge("loyal_uptime_seconds", "Seconds since start.", report.uptime_s);
+}
+
+}  // namespace
+
+std::string metrics_text(const Report& report) {
+    Page page;
+    add_protocol(page, report);
+    add_clients(page, report);
+    add_links(page, report);
+    add_resources(page, report);
+    return page.text();
+}
+
+}  // namespace loyal::replica

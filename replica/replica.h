@@ -1,0 +1,42 @@
+// Replica: a running `loyald`: Node, sockets, threads and disk together (DESIGN.md, "Threads"). The event loop's thread
+// owns the node, the timers and the sockets; a small pool decodes and checks signatures; one thread commits the log;
+// one executes; one writes the state; one serves lagging peers. They exchange values through queues; the loop stops
+// reading clients first and peers second when a queue grows too long.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "config/cluster.h"
+#include "config/result.h"
+#include "crypto/identity.h"
+#include "replica/data_folder.h"
+
+namespace loyal::replica {
+
+struct ReplicaOptions {
+    config::Cluster cluster;
+    std::uint16_t id = 0;
+    std::string fault = "none";  // needs cluster.experiments
+};
+
+class Replica {
+ public:
+    Replica(ReplicaOptions options, crypto::Identity identity, OpenedData data);
+    ~Replica();
+
+    // Opens the three listening sockets. Errc::conflict names the port.
+    [[nodiscard]] Result<void> listen();
+    // Errc::invalid_argument: unknown fault.
+    [[nodiscard]] Result<void> set_fault(const std::string& name);
+    // Serves until SIGTERM, SIGINT or stop(); then everything that was decided is on disk.
+    void run();
+    // From any thread.
+    void stop();
+
+ private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+}  // namespace loyal::replica

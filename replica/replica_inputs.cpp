@@ -1,0 +1,293 @@
+#include <spdlog/spdlog.h>
+
+#include <boost/asio/post.hpp>
+#include <utility>
+
+#include "config/limits.h"
+#include "replica/replica_state.h"
+
+namespace loyal::replica {
+namespace {
+
+namespace asio = boost::asio;
+
+// Queue lengths at which the loop stops reading clients, and then peers. It reads on below half of them.
+constexpr std::size_t log_queue_clients = 64, log_queue_peers = 512;
+constexpr std::size_t executor_queue_clients = 2 * limits::pending_reads_max, executor_queue_peers = 16'384;
+constexpr std::size_t verify_queue_clients = limits::verify_queue_max / 2,
+                      verify_queue_peers = limits::verify_queue_max;
+constexpr std::size_t verify_bytes_clients = 4 * limits::client_inbound_bytes_max;
+// Ticks that are made up for after a pause of the process; the rest of a long one is forgotten.
+constexpr int missed_ticks_max = 4;
+// Reasons that are counted one by one.
+constexpr std::size_t reasons_max = 64;
+
+template <class T>
+bool over(T value, T limit, bool already) {
+    return value > (already ? limit / 2 : limit);
+}
+
+}  // namespace
+
+// ---- From the sockets
+
+void Replica::State::on_peer_frames(consensus::ReplicaId from, Link& link, std::vector<Bytes>&& frames) {
+    for (Bytes& frame : frames) {
+        link.inbound_bytes += frame.size();
+        ++link.inbound_frames;
+        pool->submit({link.id(), PeerFrame{from}, std::move(frame)});
+    }
+    if (link.inbound_bytes > limits::peer_inbound_bytes_max) {
+        link.pause(Link::pause_own);
+    }
+    relieve_pressure();
+}
+
+void Replica::State::on_client_frames(Link& link, const consensus::ClientId& client, std::vector<Bytes>&& frames) {
+    for (Bytes& frame : frames) {
+        link.inbound_bytes += frame.size();
+        ++link.inbound_frames;
+        pool->submit({link.id(), ClientFrame{client}, std::move(frame)});
+    }
+    if (link.inbound_bytes > limits::client_inbound_bytes_max ||
+        link.inbound_frames > 2 * limits::client_outstanding_envelopes_max) {
+        link.pause(Link::pause_own);
+    }
+    relieve_pressure();
+}
+
+void Replica::State::on_client_up(Link& link, const consensus::ClientId& client) {
+    client_of[link.id()] = client;
+    spdlog::debug("event=client_up link={} address={}", link.id(), link.remote());
+    node.client_connected(link.id(), client);
+}
+
+void Replica::State::on_client_down(LinkId link) {
+    client_of.erase(link);
+    node.client_disconnected(link);
+}
+
+// ---- From the other threads
+
+void Replica::State::on_bell() {
+    bell.answered();
+    auto on_disk_now = durable.take();
+    auto executions = executor_results.take();
+    auto messages = verified.take();
+    auto ranges = served.take();
+    auto disk_uses = disk.take();
+    if (stopping) {
+        return;
+    }
+    if (!on_disk_now.empty() || !executions.empty() || !messages.empty()) {
+        begin_input();
+    }
+    if (!on_disk_now.empty()) {
+        node.persisted(on_disk_now.back());
+        flush();
+    }
+    for (ExecutorResult& result : executions) {
+        on_executor_result(std::move(result));
+    }
+    for (VerifyResult& result : messages) {
+        on_verified(std::move(result));
+    }
+    for (ServedRange& range : ranges) {
+        on_served(std::move(range));
+    }
+    for (const DiskUse& use : disk_uses) {
+        on_disk(use);
+    }
+    relieve_pressure();
+    flush();
+}
+
+void Replica::State::on_verified(VerifyResult result) {
+    if (const auto* peer = std::get_if<PeerFrame>(&result.author)) {
+        on_peer_result(peer->from, std::move(result));
+    } else {
+        const consensus::ClientId client = std::get<ClientFrame>(result.author).client;
+        on_client_result(client, std::move(result));
+    }
+}
+
+void Replica::State::on_peer_result(consensus::ReplicaId from, VerifyResult result) {
+    if (Link* link = peers.link_of(from); link != nullptr && link->id() == result.link) {
+        link->inbound_bytes -= result.frame_bytes;
+        --link->inbound_frames;
+        if (link->paused(Link::pause_own) && link->inbound_bytes < limits::peer_inbound_bytes_max / 2) {
+            link->resume(Link::pause_own);
+        }
+    }
+    if (auto* message = std::get_if<PeerVerified>(&result.outcome)) {
+        node.peer_message(from, std::move(*message));
+    } else if (const auto* error = std::get_if<Error>(&result.outcome)) {
+        count("peer", error->code);
+        spdlog::debug("event=rejected peer={} why=\"{}\"", from.value, error->message);
+        peers.strike(from, error->message);
+    }
+}
+
+void Replica::State::on_client_result(const consensus::ClientId& client, VerifyResult result) {
+    Link* link = clients.find(result.link);
+    if (link == nullptr) {
+        return;  // closed meanwhile: nobody waits for an answer
+    }
+    link->inbound_bytes -= result.frame_bytes;
+    --link->inbound_frames;
+    if (link->paused(Link::pause_own) && link->inbound_bytes < limits::client_inbound_bytes_max / 2 &&
+        link->inbound_frames < limits::client_outstanding_envelopes_max) {
+        link->resume(Link::pause_own);
+    }
+    if (auto* envelope = std::get_if<EnvelopeVerified>(&result.outcome)) {
+        node.client_envelope(result.link, std::move(*envelope));
+    } else if (auto* request = std::get_if<wire::ClientMessage>(&result.outcome)) {
+        on_client_request(result.link, client, std::move(*request));
+    } else if (const auto* error = std::get_if<Error>(&result.outcome)) {
+        count("client", error->code);
+        spdlog::debug("event=rejected link={} why=\"{}\"", result.link, error->message);
+        clients.strike(result.link, error->message);
+    }
+}
+
+void Replica::State::on_client_request(LinkId link, const consensus::ClientId& client, wire::ClientMessage request) {
+    if (auto* read_request = std::get_if<wire::Read>(&request)) {
+        node.client_read(link, client, std::move(*read_request));
+    } else if (const auto* status = std::get_if<wire::StatusRequest>(&request)) {
+        to_client(link, wire::StatusReply{status->nonce, status_json(report())});
+    } else if (const auto* fault = std::get_if<wire::SetFault>(&request)) {
+        answer_set_fault(link, client, *fault);
+    }
+}
+
+void Replica::State::on_executor_result(ExecutorResult result) {
+    if (const auto* block = std::get_if<kvstore::ExecutedBlock>(&result)) {
+        node.executed(*block);
+    } else if (auto* admission = std::get_if<AdmitDone>(&result)) {
+        if (!admission->result) {
+            set_alarm("state", "the state store cannot be read: " + admission->result.error().message);
+            kvstore::AdmissionResult refused;
+            refused.verdict = kvstore::Admission::invalid;
+            node.admitted(admission->link, std::move(admission->envelope), std::move(refused));
+        } else {
+            node.admitted(admission->link, std::move(admission->envelope), std::move(*admission->result));
+        }
+    } else if (auto* answer = std::get_if<ReadDone>(&result)) {
+        if (!answer->answer &&
+            (answer->answer.error().code == Errc::corrupted || answer->answer.error().code == Errc::io)) {
+            set_alarm("state", "the state store cannot be read: " + answer->answer.error().message);
+        }
+        node.read_done(answer->link, answer->request, answer->lock, answer->answer);
+    }
+}
+
+void Replica::State::on_served(ServedRange range) {
+    being_served.erase(range.to);
+    if (!range.blocks) {
+        set_alarm("log", "the consensus log cannot be read: " + range.blocks.error().message);
+        return;
+    }
+    node.served(range.to, std::move(*range.blocks));
+}
+
+// A disk that is nearly full takes no new writes, says so, and recovers by itself (contract: a full disk loses
+// nothing).
+void Replica::State::on_disk(const DiskUse& use) {
+    disk_use = use;
+    const bool was_full = alarms.contains("disk_full");
+    const std::uint64_t reserve = limits::disk_reserve_bytes + (was_full ? limits::disk_reserve_bytes / 8 : 0);
+    if (use.free_bytes < reserve) {
+        set_alarm("disk_full", "the disk of the data folder is nearly full: writes are refused until space is freed");
+        node.refuse_writes(wire::RefusalCode::disk_full);
+    } else if (was_full) {
+        clear_alarm("disk_full");
+        node.refuse_writes(std::nullopt);
+    }
+    const std::uint64_t quota =
+        options.cluster.log_quota_bytes == 0 ? limits::log_quota_bytes : options.cluster.log_quota_bytes;
+    if (use.log_bytes > quota) {
+        set_alarm("log_quota", "the consensus log is larger than log_quota_bytes");
+    } else {
+        clear_alarm("log_quota");
+    }
+}
+
+// ---- Time and batches
+
+void Replica::State::arm_tick() {
+    tick_timer.expires_at(next_tick);
+    tick_timer.async_wait([this](const boost::system::error_code& error) {
+        if (!error && !stopping) {
+            on_tick();
+            arm_tick();
+        }
+    });
+}
+
+void Replica::State::on_tick() {
+    begin_input();
+    const auto now = std::chrono::steady_clock::now();
+    for (int i = 0; i < missed_ticks_max && next_tick <= now; ++i) {
+        node.tick();
+        next_tick += tick;
+    }
+    if (next_tick <= now) {
+        next_tick = now + tick;
+    }
+    watch_progress();
+    relieve_pressure();
+    flush();
+}
+
+// Inputs that are ready together form one batch (rule N8): its end is posted twice over, so that it runs behind the
+// handlers that wait now and behind those that the sockets have ready.
+void Replica::State::begin_input() {
+    if (std::exchange(batch_open, true)) {
+        return;
+    }
+    node.clock(clock.now_ms());
+    asio::post(loop, [this] { asio::post(loop, [this] { end_batch(); }); });
+}
+
+void Replica::State::end_batch() {
+    batch_open = false;
+    if (!stopping) {
+        node.end_of_batch();
+        flush();
+    }
+}
+
+void Replica::State::flush() {
+    peers.flush();
+    clients.flush();
+}
+
+void Replica::State::relieve_pressure() {
+    const std::size_t log_queue = log_writer->waiting();
+    const std::size_t executor_queue = executor->waiting();
+    const std::size_t verify_queue = pool->waiting();
+    const bool slow_clients = over(log_queue, log_queue_clients, clients_paused) ||
+                              over(executor_queue, executor_queue_clients, clients_paused) ||
+                              over(verify_queue, verify_queue_clients, clients_paused) ||
+                              over(pool->waiting_bytes(), verify_bytes_clients, clients_paused);
+    const bool slow_peers = over(log_queue, log_queue_peers, peers_paused) ||
+                            over(executor_queue, executor_queue_peers, peers_paused) ||
+                            over(verify_queue, verify_queue_peers, peers_paused);
+    if (slow_clients != clients_paused) {
+        clients_paused = slow_clients;
+        clients.pause_all(slow_clients);
+    }
+    if (slow_peers != peers_paused) {
+        peers_paused = slow_peers;
+        peers.pause_all(slow_peers);
+    }
+}
+
+void Replica::State::count(const std::string& author, Errc reason) {
+    const std::string name = author + ": " + std::string(to_string(reason));
+    if (rejected.contains(name) || rejected.size() < reasons_max) {
+        ++rejected[name];
+    }
+}
+
+}  // namespace loyal::replica

@@ -1,0 +1,73 @@
+#include <spdlog/spdlog.h>
+
+#include <memory>
+#include <utility>
+
+#include "config/limits.h"
+#include "replica/replica_state.h"
+#include "wire/codec.h"
+
+namespace loyal::replica {
+
+void Replica::State::send(consensus::ReplicaId to, const consensus::PeerMessage& message) {
+    peers.send(to, std::make_shared<const Bytes>(wire::encode(message)));
+}
+
+void Replica::State::send_each(const std::vector<consensus::ReplicaId>& to, const consensus::PeerMessage& message) {
+    const SharedBytes frame = std::make_shared<const Bytes>(wire::encode(message));
+    for (const consensus::ReplicaId replica : to) {
+        peers.send(replica, frame);
+    }
+}
+
+void Replica::State::to_client(LinkId link, const wire::ReplicaMessage& message) {
+    for (Bytes& frame : wire::encode_frames(message)) {
+        clients.send(link, std::make_shared<const Bytes>(std::move(frame)));
+    }
+}
+
+void Replica::State::persist(consensus::Persist persist) {
+    log_writer->write(std::move(persist));
+}
+
+void Replica::State::execute(consensus::BlockPtr block) {
+    executor->submit(ExecuteTask{std::move(block)});
+}
+
+void Replica::State::admit(LinkId link, crypto::Verified<consensus::Envelope> envelope) {
+    executor->submit(AdmitTask{link, std::move(envelope)});
+}
+
+void Replica::State::read(LinkId link, wire::Read request, consensus::Height lock) {
+    const auto client = client_of.find(link);
+    if (client == client_of.end()) {
+        return;  // closed meanwhile
+    }
+    if (executor->waiting() > limits::pending_reads_max) {
+        executor_results.push(
+            ReadDone{link, std::move(request), lock, fail(Errc::unavailable, "too many reads wait here; ask again")});
+        return;
+    }
+    executor->submit(ReadTask{link, client->second, std::move(request), lock});
+}
+
+void Replica::State::serve_committed(const consensus::ServeCommitted& request) {
+    // One range at a time for each peer: it asks again when it has it.
+    if (being_served.insert(request.to).second) {
+        background->serve(request);
+    }
+}
+
+void Replica::State::accuse(const consensus::Accuse& evidence) {
+    ++accusations;
+    if (accused.emplace(evidence.culprit, evidence.what).second) {
+        spdlog::warn("event=accuse culprit={} evidence={} first={} second={}", evidence.culprit.value, evidence.what,
+                     to_hex(evidence.first), to_hex(evidence.second));
+    }
+}
+
+void Replica::State::note(const std::string& text) {
+    spdlog::info("event=note text=\"{}\"", text);
+}
+
+}  // namespace loyal::replica

@@ -1,0 +1,134 @@
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <functional>
+#include <utility>
+
+#include "kvstore/state_machine.h"
+#include "replica/replica_state.h"
+
+namespace loyal::replica {
+namespace {
+
+// Committed but not executed for so long: the executor or the disk is stuck.
+constexpr std::chrono::seconds stuck_after{5};
+constexpr std::int64_t clock_alarm_us = 1'000'000;
+
+}  // namespace
+
+void Replica::State::set_alarm(const std::string& name, const std::string& text) {
+    if (alarms.emplace(name, text).second) {
+        spdlog::error("event=alarm name={} text=\"{}\"", name, text);
+    }
+}
+
+void Replica::State::clear_alarm(const std::string& name) {
+    if (alarms.erase(name) > 0) {
+        spdlog::info("event=alarm_over name={}", name);
+    }
+}
+
+void Replica::State::watch_progress() {
+    const auto now = std::chrono::steady_clock::now();
+    if (node.executed_height() != progress_height || node.status().committed.height <= node.executed_height()) {
+        progress_height = node.executed_height();
+        progress_at = now;
+    }
+    const std::int64_t behind = clock.behind_wall_us();
+    if (behind > clock_alarm_us || behind < -clock_alarm_us) {
+        set_alarm("clock", "the wall clock was stepped; this replica's clock moves toward it by 20 ms a second");
+    } else {
+        clear_alarm("clock");
+    }
+}
+
+Report Replica::State::report() const {
+    Report r;
+    r.id = options.id;
+    r.core = node.status();
+    r.node = node.counters();
+    r.executed = node.executed_height().value;
+    r.executed_digest = node.executed_digest().hex();
+    r.durable_executed = executor->durable_height();
+    // One correct replica at least has committed so much: a liar alone must not make this replica look late.
+    std::vector<consensus::Height> said = r.core.peer_committed;
+    std::sort(said.begin(), said.end(), std::greater<>());
+    r.peer_committed_max = said.size() >= membership.quorum().w ? said[membership.quorum().w - 1].value : 0;
+    r.fault = node.fault();
+    r.uptime_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+    r.replicas = membership.replicas.size();
+    r.quorum = membership.quorum().q;
+
+    r.peer_links = peers.links_up();
+    r.client_links = clients.connections();
+    r.peer_bytes_in = peers.stats().bytes_in;
+    r.peer_bytes_out = peers.stats().bytes_out;
+    r.peer_frames_in = peers.stats().frames_in;
+    r.peer_frames_out = peers.stats().frames_out;
+    r.peer_frames_dropped = peers.stats().frames_dropped;
+    r.client_bytes_in = clients.stats().bytes_in;
+    r.client_bytes_out = clients.stats().bytes_out;
+    r.client_frames_in = clients.stats().frames_in;
+    r.client_frames_out = clients.stats().frames_out;
+    r.connections_refused = peers.refused() + clients.refused();
+    r.links_expelled = peers.expelled() + clients.expelled();
+    r.rejected = rejected;
+    r.accusations = accusations;
+
+    r.verify_queue = pool->waiting();
+    r.log_queue = log_writer->waiting();
+    r.executor_queue = executor->waiting();
+    r.outbound_bytes = peers.outbound_bytes();
+    r.waiting_sends = node.waiting_sends();
+    r.waiting_reads = node.waiting_reads();
+    r.overlay_bytes = executor->overlay_bytes();
+    r.clients_paused = clients_paused;
+    r.peers_paused = peers_paused;
+    r.log_bytes = disk_use.log_bytes;
+    r.db_bytes = disk_use.kv_bytes;
+    r.disk_free_bytes = disk_use.free_bytes;
+    r.log_transactions = log_writer->transactions();
+    r.log_persists = log_writer->persists();
+    r.log_durations = &log_writer->durations();
+    r.execute_durations = &executor->execute_durations();
+    r.state_durations = &executor->write_durations();
+    r.clock_behind_wall_s = static_cast<double>(clock.behind_wall_us()) * 1e-6;
+    r.executes = std::chrono::steady_clock::now() - progress_at < stuck_after;
+    for (const auto& [name, text] : alarms) {
+        r.alarms.push_back(text);
+    }
+    return r;
+}
+
+HttpAnswer Replica::State::http_answer(const std::string& path) const {
+    if (path == "/metrics") {
+        return {200, "text/plain; version=0.0.4", metrics_text(report())};
+    }
+    if (path == "/health") {
+        const Report now = report();
+        return {is_healthy(now) ? 200U : 503U, "application/json", health_json(now) + "\n"};
+    }
+    return {404, "text/plain", "only /metrics and /health are here\n"};
+}
+
+// Experiments: allowed by the cluster file and for admins only; a disabled switch answers with an error.
+void Replica::State::answer_set_fault(LinkId link, const consensus::ClientId& client, const wire::SetFault& request) {
+    const auto refuse = [&](wire::RefusalCode code, std::string why) {
+        to_client(link, wire::Refusal{self, code, true, {}, request.nonce, std::move(why)});
+    };
+    if (!options.cluster.experiments) {
+        refuse(wire::RefusalCode::not_allowed, "this cluster was not initialised with --experiments");
+        return;
+    }
+    if ((clients.rights_of(client) & kvstore::right_admin) == 0) {
+        refuse(wire::RefusalCode::not_allowed, "only a client with the admin right may set faults");
+        return;
+    }
+    if (const Result<void> done = set_fault(request.fault); !done) {
+        refuse(wire::RefusalCode::invalid, done.error().message);
+        return;
+    }
+    to_client(link, wire::FaultSet{request.nonce, node.fault()});
+}
+
+}  // namespace loyal::replica
