@@ -215,6 +215,24 @@ void Session::unreachable(std::uint64_t asked_by_ms, const std::string& why, boo
     s.run_completions();
 }
 
+void Session::not_reached(consensus::ReplicaId replica, const std::string& why, bool denied, std::uint64_t now_ms) {
+    State& s = *state_;
+    s.now_ms = now_ms;
+    std::vector<std::uint64_t> failed;
+    for (const auto& [nonce, read] : s.reads) {
+        if (read.stale_from == replica && read.asked_ms < now_ms) {
+            failed.push_back(nonce);
+        }
+    }
+    for (const std::uint64_t nonce : failed) {
+        ReadResult result;
+        result.why = why;
+        result.denied = denied;
+        s.finish_read(nonce, std::move(result));
+    }
+    s.run_completions();
+}
+
 std::vector<Outgoing> Session::take_outgoing() {
     State& s = *state_;
     if (!s.closed) {

@@ -94,6 +94,8 @@ class Session {
     // that was asked for at or before `asked_by_ms` and could be handed to nobody fails now: surely not applied.
     // `denied`: the replicas do not know this client's key.
     void unreachable(std::uint64_t asked_by_ms, const std::string& why, bool denied, std::uint64_t now_ms);
+    // The owner has just tried in vain to reach this replica: stale reads that only it may answer fail now.
+    void not_reached(consensus::ReplicaId replica, const std::string& why, bool denied, std::uint64_t now_ms);
     // What to send now, in order; empties the list.
     [[nodiscard]] std::vector<Outgoing> take_outgoing();
     [[nodiscard]] SessionStatus status() const;
