@@ -42,8 +42,10 @@ class ConsensusLog {
     [[nodiscard]] virtual Result<consensus::Recovered> recover(consensus::Height executed) const = 0;
 
     [[nodiscard]] virtual Result<std::optional<consensus::BlockPtr>> block(const crypto::Digest& id) const = 0;
-    // Headers from `from` up to the first certificate's target at or after a whole number of blocks such that at most
-    // fetch_blocks_max headers are sent; empty headers when `from` is above what is committed here.
+    // Headers from `from` up to the highest certified height that is at most `top` and leaves at most fetch_blocks_max of
+    // them, or up to the first certified one above `top` within that bound; without certificates (crash mode) as far as
+    // top and bound allow. The first blocks of them, at least one, that fit into `bytes_max`. No headers at all when
+    // `from` is above what is committed here.
     [[nodiscard]] virtual Result<CommittedRange> committed_range(consensus::Height from, consensus::Height top,
                                                                  std::size_t bytes_max) const = 0;
     [[nodiscard]] virtual consensus::Height committed() const = 0;

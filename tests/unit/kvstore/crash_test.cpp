@@ -1,0 +1,110 @@
+// kill -9 in the middle of writing: whatever was acknowledged is there afterwards, in order and whole.
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/unit/kvstore/support.h"
+
+namespace loyal::kvstore {
+namespace {
+
+using test::must;
+using test::TemporaryFolder;
+
+// Runs `work` in a child that reports each finished step through a pipe, kills it after `steps` of them, and returns
+// how many steps it had reported.
+template <class Work>
+int killed_after(int steps, Work work) {
+    int ends[2];
+    if (::pipe(ends) != 0) {
+        throw std::runtime_error("pipe");
+    }
+    const pid_t child = ::fork();
+    if (child == 0) {
+        ::close(ends[0]);
+        work([&] {
+            const char done = 1;
+            if (::write(ends[1], &done, 1) != 1) {
+                ::_exit(1);
+            }
+        });
+        ::_exit(0);
+    }
+    ::close(ends[1]);
+    char done = 0;
+    int finished = 0;
+    while (finished < steps && ::read(ends[0], &done, 1) == 1) {
+        ++finished;
+    }
+    ::kill(child, SIGKILL);
+    while (::read(ends[0], &done, 1) == 1) {
+        ++finished;
+    }
+    ::close(ends[0]);
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    EXPECT_TRUE(WIFSIGNALED(status)) << "the child ended by itself";
+    return finished;
+}
+
+TEST(Crash, the_log_keeps_every_appended_group_and_its_voting_state) {
+    for (const int steps : {1, 7, 30}) {
+        const TemporaryFolder folder;
+        const int finished = killed_after(steps, [&](auto report) {
+            auto store = test::open_log_store(folder.path());
+            auto log = must(ConsensusLog::open(*store, test::test_context()));
+            consensus::BlockPtr block;
+            for (std::uint64_t i = 1;; ++i) {
+                block = test::block_on(block, {}, test::start_ms + i);
+                consensus::VotingState voting;
+                voting.prep = {consensus::View(0), block->ref()};
+                voting.lock.block = consensus::genesis_block(test::test_context());
+                must(log->append({{consensus::PersistId(i), {consensus::BlockRecord{block}, voting}}}));
+                report();
+            }
+        });
+        auto store = test::open_log_store(folder.path());
+        const auto log = must(ConsensusLog::open(*store, test::test_context()));
+        const auto recovered = must(log->recover(consensus::Height(0)));
+        ASSERT_FALSE(recovered.fresh);
+        const auto height = recovered.voting.prep.block.height.value;
+        EXPECT_GE(height, static_cast<std::uint64_t>(finished));
+        EXPECT_EQ(recovered.blocks.size(), height);
+    }
+}
+
+TEST(Crash, the_state_is_at_the_height_of_a_whole_batch) {
+    for (const int steps : {1, 5, 20}) {
+        const TemporaryFolder folder;
+        const int finished = killed_after(steps, [&](auto report) {
+            auto store = test::open_kv(folder.path());
+            auto machine = must(StateMachine::open(*store, test::two_clients()));
+            consensus::BlockPtr block;
+            for (std::uint64_t i = 1;; ++i) {
+                test::Submission submission;
+                submission.seq0 = 2 * i;
+                submission.ack_low = 2 * i;
+                submission.operations = {test::put("one", std::to_string(i)), test::put("two", std::to_string(i))};
+                block = test::block_on(block, {test::envelope_of(submission)}, test::start_ms + i);
+                (void)must(machine->execute(*block));
+                (void)machine->freeze();
+                must(machine->write_frozen(Durability::lazy));
+                machine->drop_frozen();
+                report();
+            }
+        });
+        auto store = test::open_kv(folder.path());
+        const auto machine = must(StateMachine::open(*store, test::two_clients()));
+        const std::string height = std::to_string(machine->executed().value);
+        EXPECT_GE(machine->executed().value, static_cast<std::uint64_t>(finished));
+        for (const char* key : {"one", "two"}) {
+            const auto page = must(decode_range_result(must(machine->read(test::get(key))).result));
+            EXPECT_EQ(string_of(page.items.at(0).value), height);
+        }
+        EXPECT_EQ(machine->revision(), Revision(2 * machine->executed().value));
+    }
+}
+
+}  // namespace
+}  // namespace loyal::kvstore

@@ -1,0 +1,90 @@
+// docs/STORAGE.md describes the records to the byte. Its worked examples are read from the document and compared with
+// what the program writes and reads.
+#include <gtest/gtest.h>
+
+#include <sstream>
+
+#include "kvstore/kv_tables.h"
+#include "tests/unit/kvstore/log_support.h"
+
+namespace loyal::kvstore {
+namespace {
+
+using test::must;
+
+// The hexadecimal bytes of the example that begins with "<!-- example: NAME -->": in its fenced block, each line's part
+// before "|" counts.
+std::string example(const std::string& name) {
+    std::istringstream document(test::read_file(STORAGE_DOCUMENT));
+    std::string line;
+    while (std::getline(document, line) && line.find("<!-- example: " + name + " -->") == std::string::npos) {
+    }
+    std::getline(document, line);  // opening fence
+    std::string hex;
+    while (std::getline(document, line) && line.substr(0, 3) != "```") {
+        for (const char c : line.substr(0, line.find('|'))) {
+            if (c != ' ') {
+                hex.push_back(c);
+            }
+        }
+    }
+    return hex;
+}
+
+TEST(StorageFormat, a_key_record_is_as_documented) {
+    KeyRecord record;
+    record.revision = Revision(7);
+    record.created = Revision(3);
+    record.version = 2;
+    record.timestamp = consensus::Hlc(1'700'000'000'000, std::uint16_t{1});
+    record.value = bytes_of("blue");
+    const Bytes sealed = seal_key_record(view_of("sky"), record);
+    EXPECT_EQ(to_hex(sealed), example("key"));
+    const auto view = must(open_key_record(view_of("sky"), sealed));
+    EXPECT_EQ(string_of(view.value), "blue");
+    EXPECT_EQ(view.version, 2U);
+}
+
+TEST(StorageFormat, a_session_record_is_as_documented) {
+    SessionKey key{test::client_of('a'), consensus::SessionId(258)};
+    EXPECT_EQ(to_hex(encode_session_key(key)), example("session key"));
+    Session session;
+    session.acknowledge(consensus::Seq(5));
+    const consensus::Hlc hlc(1'700'000'000'000, std::uint16_t{1});
+    session.record({consensus::Seq(5), consensus::Height(9), consensus::View(1), hlc, Revision(7), Status::ok, {}},
+                   false);
+    session.record({consensus::Seq(6), consensus::Height(9), consensus::View(1), hlc, Revision(7), Status::ok, {}},
+                   true);
+    EXPECT_EQ(to_hex(seal_session_record(key, session)), example("session"));
+}
+
+TEST(StorageFormat, a_meta_record_is_as_documented) {
+    StateMeta meta;
+    meta.height = consensus::Height(9);
+    meta.hlc = consensus::Hlc(1'700'000'000'000, std::uint16_t{1});
+    meta.revision = Revision(7);
+    meta.digests.emplace_back(consensus::Height(9), crypto::digest_of("example", {}));
+    EXPECT_EQ(to_hex(seal_meta_record(meta)), example("meta"));
+}
+
+TEST(StorageFormat, a_log_record_is_as_documented) {
+    consensus::CommitRecord record;
+    record.block = {consensus::Height(9), crypto::digest_of("example", {})};
+    EXPECT_EQ(to_hex(sequence_key(258)), example("log key"));
+    EXPECT_EQ(to_hex(seal_record(sequence_key(258), record)), example("commit"));
+}
+
+TEST(StorageFormat, a_voting_state_is_as_documented) {
+    VoteCopy copy;
+    copy.sequence = 258;
+    copy.voting.emplace();
+    copy.voting->promised = copy.voting->entered = consensus::View(1);
+    copy.voting->leading = 1;
+    copy.voting->prep = {consensus::View(1), {consensus::Height(9), crypto::digest_of("example", {})}};
+    copy.voting->lock.block = {consensus::Height(0), crypto::digest_of("genesis", {})};
+    EXPECT_EQ(to_hex(seal_vote_copy(vote_a_table_name, copy)), example("voting state"));
+    EXPECT_EQ(must(open_vote_copy(vote_a_table_name, seal_vote_copy(vote_a_table_name, copy))), copy);
+}
+
+}  // namespace
+}  // namespace loyal::kvstore
