@@ -231,8 +231,8 @@ class ClusterParser {
         declared_replicas_ = fields.number<std::size_t>("replicas", limits::replicas_min, limits::replicas_max);
         cluster_.epoch = fields.number<std::uint32_t>("epoch", 0, UINT32_MAX, 0U);
         cluster_.experiments = fields.flag("experiments", false);
-        if (cluster_.instance.empty() || cluster_.instance.size() > 64) {
-            fields.refuse(table.get("instance"), "instance", "expected the random text that init wrote");
+        if (!is_valid_instance(cluster_.instance)) {
+            fields.refuse(table.get("instance"), "instance", "expected the 32 hexadecimal digits that init wrote");
         }
     }
 

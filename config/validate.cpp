@@ -212,6 +212,12 @@ std::vector<std::string> warnings_about(FaultModel model, std::size_t n) {
     return warnings;
 }
 
+bool is_valid_instance(std::string_view instance) noexcept {
+    return instance.size() == 32 && std::all_of(instance.begin(), instance.end(), [](char c) {
+               return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+           });
+}
+
 bool is_valid_host(std::string_view host) noexcept {
     constexpr std::size_t name_chars_max = 253;  // RFC 1035
     return !host.empty() && host.size() <= name_chars_max && std::all_of(host.begin(), host.end(), [](char c) {

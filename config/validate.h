@@ -15,6 +15,8 @@ inline constexpr std::uint64_t log_quota_bytes_min = std::uint64_t{64} << 20;
 [[nodiscard]] Result<void> check_replica_count(consensus::FaultModel model, std::size_t n);
 // That n is allowed, but not wise.
 [[nodiscard]] std::vector<std::string> warnings_about(consensus::FaultModel model, std::size_t n);
+// 32 lower-case hexadecimal digits.
+[[nodiscard]] bool is_valid_instance(std::string_view instance) noexcept;
 // A host name or an address, without brackets and port.
 [[nodiscard]] bool is_valid_host(std::string_view host) noexcept;
 // Everything that concerns more than one field, but not the cluster id. Expects replicas in order of id.

@@ -207,6 +207,8 @@ const Mistake mistakes[] = {
      "[[replica]]\n" + replica_fields(0, 9000) + "#",
      {"[cluster] replicas", "5 [["}},
     {"replica_is_number", "[limits]", "replica = 5\n[limits]", {"[cluster] replica", "no such field"}},
+    {"instance_not_hex", "instance = \"00", "instance = \"0x", {"[cluster] instance", "32 hexadecimal"}},
+    {"instance_too_short", "instance = \"00", "instance = \"0", {"[cluster] instance", "32 hexadecimal"}},
     // What the id covers
     {"edited_key", key_text(2), key_text(60), {"[cluster] id", "cannot be edited"}},
     {"edited_client_key", key_text(101), key_text(60), {"[cluster] id", "cannot be edited"}},
