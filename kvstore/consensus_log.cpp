@@ -24,7 +24,11 @@ using consensus::VotingState;
 // An environment that never held a record is smaller than this; a larger one without records has lost sight of them.
 constexpr std::uint64_t empty_log_bytes_max = 64U << 10U;
 
+// What a decoder calls invalid or contradictory is damage here: this replica wrote the record itself.
 Error named(LogSequence sequence, Error error) {
+    if (error.code == Errc::invalid_argument || error.code == Errc::conflict) {
+        error.code = Errc::corrupted;
+    }
     error.message = name_of_record(sequence) + ": " + error.message;
     return error;
 }

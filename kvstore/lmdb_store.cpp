@@ -2,8 +2,10 @@
 
 #include <lmdb.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <mutex>
 #include <set>
@@ -18,6 +20,12 @@ namespace {
 // Readers at one time: executor, log reader, background threads and their idle, pooled transactions.
 constexpr unsigned readers_max = 126;
 constexpr std::size_t idle_readers_max = 8;
+
+// A synced store keeps this much of its data file written with zeros beyond the last page in use. A commit into blocks
+// that the file system has already given to the file flushes data alone; one that must take new blocks waits for the
+// file system's journal, too. Measured on ext4 (docs/STORAGE.md): 0.26 instead of 0.44 ms for 20 KB.
+constexpr std::uint64_t zeroed_ahead_bytes = 4U << 20U;
+constexpr std::size_t zeroed_step_bytes = 1U << 20U;
 
 Errc code_of(int rc) {
     switch (rc) {
@@ -77,6 +85,7 @@ struct LmdbStore::Environment {
     bool lazy = false;
     std::mutex mutex;
     std::vector<MDB_txn*> idle_readers;  // reset, to be renewed: a fifth of the price of a new one
+    std::uint64_t zeroed_end = 0;        // the data file is written up to here; of the writing thread
 
     Environment() = default;
     Environment(const Environment&) = delete;
@@ -94,7 +103,37 @@ struct LmdbStore::Environment {
     }
 
     [[nodiscard]] tl::unexpected<Error> error(int rc, const std::string& what) const {
-        return fail(code_of(rc), "cannot " + what + " in " + path + ": " + mdb_strerror(rc));
+        const Errc code = rc == EIO && disk_is_full() ? Errc::disk_full : code_of(rc);
+        return fail(code, "cannot " + what + " in " + path + ": " +
+                              (code == Errc::disk_full && rc == EIO ? "the disk is full" : mdb_strerror(rc)));
+    }
+    // LMDB calls a write that the system cut short EIO. Either way the meta page still names the last good commit.
+    [[nodiscard]] bool disk_is_full() const {
+        constexpr std::uint64_t nearly_nothing_bytes = 1U << 20U;
+        struct statvfs status {};
+        return ::statvfs(path.c_str(), &status) == 0 &&
+               std::uint64_t{status.f_bavail} * status.f_frsize < nearly_nothing_bytes;
+    }
+    [[nodiscard]] std::uint64_t used_bytes() const {
+        MDB_envinfo info{};
+        MDB_stat stat{};
+        mdb_env_info(env, &info);
+        mdb_env_stat(env, &stat);
+        return (info.me_last_pgno + 1) * stat.ms_psize;
+    }
+    // Only while a write transaction that wrote nothing yet keeps other writers out, and only beyond the last page that
+    // any transaction ever had: nothing of value is overwritten. A failure is no harm; the commit that runs into it
+    // says what is wrong. The zeros reach the disk with the next commit's sync.
+    void write_zeros_ahead() {
+        static const Bytes zeros(zeroed_step_bytes);
+        const std::uint64_t used_end = used_bytes();
+        zeroed_end = std::max(zeroed_end, used_end);
+        mdb_filehandle_t file = -1;
+        if (zeroed_end - used_end >= zeroed_ahead_bytes || mdb_env_get_fd(env, &file) != MDB_SUCCESS) {
+            return;
+        }
+        const ssize_t written = ::pwrite(file, zeros.data(), zeros.size(), static_cast<off_t>(zeroed_end));
+        zeroed_end += written > 0 ? static_cast<std::uint64_t>(written) : 0;
     }
     [[nodiscard]] Result<MDB_txn*> take_reader() {
         {
@@ -335,12 +374,8 @@ Result<void> make_folder(const std::filesystem::path& path) {
 }
 
 // A page beyond the end of a mapped file is a SIGBUS; beyond a hole it is zeros, which LMDB and our seals refuse.
-Result<void> cover_last_page(const Environment& environment) {
-    MDB_envinfo info{};
-    MDB_stat stat{};
-    mdb_env_info(environment.env, &info);
-    mdb_env_stat(environment.env, &stat);
-    const std::uint64_t wanted = (info.me_last_pgno + 1) * stat.ms_psize;
+Result<void> cover_last_page(Environment& environment) {
+    const std::uint64_t wanted = environment.used_bytes();
     mdb_filehandle_t file = -1;
     struct stat status {};
     if (mdb_env_get_fd(environment.env, &file) != MDB_SUCCESS || ::fstat(file, &status) != 0) {
@@ -349,6 +384,7 @@ Result<void> cover_last_page(const Environment& environment) {
     if (static_cast<std::uint64_t>(status.st_size) < wanted && ::ftruncate(file, static_cast<off_t>(wanted)) != 0) {
         return environment.error(errno, "lengthen the data file");
     }
+    environment.zeroed_end = std::max(wanted, static_cast<std::uint64_t>(status.st_size));
     return {};
 }
 
@@ -426,6 +462,9 @@ Result<std::unique_ptr<WriteTxn>> LmdbStore::begin_write() {
     if (const int rc = mdb_txn_begin(environment_->env, nullptr, 0, &txn); rc != MDB_SUCCESS) {
         return environment_->error(rc, "begin a write");
     }
+    if (!environment_->lazy) {
+        environment_->write_zeros_ahead();
+    }
     return std::unique_ptr<WriteTxn>(std::make_unique<LmdbWriteTxn>(*environment_, txn));
 }
 
@@ -437,11 +476,7 @@ Result<void> LmdbStore::sync() {
 }
 
 std::uint64_t LmdbStore::used_bytes() const {
-    MDB_envinfo info{};
-    MDB_stat stat{};
-    mdb_env_info(environment_->env, &info);
-    mdb_env_stat(environment_->env, &stat);
-    return (info.me_last_pgno + 1) * stat.ms_psize;
+    return environment_->used_bytes();
 }
 
 }  // namespace loyal::kvstore

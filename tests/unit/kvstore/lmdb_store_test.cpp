@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <sys/mount.h>
 
+#include <map>
+#include <random>
 #include <thread>
 
 #include "tests/unit/kvstore/support.h"
@@ -143,14 +145,15 @@ TEST(LmdbStore, a_file_that_is_no_environment_is_corrupted) {
 
 TEST(LmdbStore, a_data_file_cut_short_is_an_error_and_no_crash) {
     const TemporaryFolder folder;
+    std::uint64_t used_bytes = 0;
     {
         const auto store = open(folder);
         for (int i = 0; i < 64; ++i) {
             put(*store, 0, "key" + std::to_string(i), std::string(8000, 'v'));
         }
+        used_bytes = store->used_bytes();
     }
-    const auto file = folder.path() / "env" / "data.mdb";
-    std::filesystem::resize_file(file, std::filesystem::file_size(file) / 2);
+    std::filesystem::resize_file(folder.path() / "env" / "data.mdb", used_bytes / 2);
     const auto store = LmdbStore::open({folder.path() / "env", {"one", "two"}, false});
     if (!store) {
         EXPECT_EQ(store.error().code, Errc::corrupted);
@@ -163,6 +166,24 @@ TEST(LmdbStore, a_data_file_cut_short_is_an_error_and_no_crash) {
         intact += found && *found && string_of(**found) == std::string(8000, 'v') ? 1 : 0;
     }
     EXPECT_LT(intact, 64);
+}
+
+TEST(LmdbStore, a_synced_store_writes_zeros_ahead_and_overwrites_nothing) {
+    const TemporaryFolder folder;
+    std::mt19937 random(1);
+    std::map<std::string, std::string> expected;
+    for (int round = 0; round < 3; ++round) {
+        const auto store = open(folder);
+        for (int i = 0; i < 60; ++i) {
+            const std::string key = "key" + std::to_string(random() % 50);
+            expected[key] = std::string(1 + random() % 200'000, static_cast<char>('a' + random() % 26));
+            put(*store, 0, key, expected[key]);
+        }
+        EXPECT_GT(std::filesystem::file_size(folder.path() / "env" / "data.mdb"), store->used_bytes());
+        for (const auto& [key, value] : expected) {
+            ASSERT_EQ(get(*store, 0, key), value);
+        }
+    }
 }
 
 // A file system of 2 MiB that ends when the test does.

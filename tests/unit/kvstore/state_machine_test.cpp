@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <thread>
+
 #include "config/limits.h"
 #include "tests/unit/kvstore/support.h"
 
@@ -269,6 +271,27 @@ TEST(StateMachine, a_lazy_batch_does_not_count_as_durable) {
     machine.one(put("a", "2"));
     machine.flush();
     EXPECT_EQ(machine->durable_height(), consensus::Height(2));
+}
+
+TEST(StateMachine, executes_and_reads_while_another_thread_writes_a_batch) {
+    Machine machine;
+    for (int batch = 0; batch < 20; ++batch) {
+        for (int i = 0; i < 10; ++i) {
+            machine.one(put("k" + std::to_string(i), std::to_string(batch)));
+        }
+        ASSERT_TRUE(machine->freeze());
+        std::thread writer([&] { must(machine->write_frozen(Durability::lazy)); });
+        for (int i = 0; i < 10; ++i) {
+            machine.one(put("k" + std::to_string(i), std::to_string(batch) + "+"));
+            EXPECT_EQ(machine.value("k" + std::to_string(i)), std::to_string(batch) + "+");
+            if (i < 9) {
+                EXPECT_EQ(machine.value("k9"), std::to_string(batch));
+            }
+        }
+        EXPECT_EQ(machine.read(between("", "")).items.size(), 10U);
+        writer.join();
+        machine->drop_frozen();
+    }
 }
 
 TEST(StateMachineDeathTest, only_the_next_block_may_be_executed_and_only_what_is_written_dropped) {
