@@ -42,6 +42,9 @@ void SimReplica::start() {
             fmt::format("replica {} cannot recover: {}", id_.value, recovered.error().message));
     }
     recovered->executed_digests = machine_->recent_digests();
+    if (const auto id = executed_ids_.find(recovered->executed); id != executed_ids_.end()) {
+        recovered->executed_id = id->second;
+    }
     context_.trace.event("start", id_.value, machine_->executed().value, recovered->voting.promised.value);
     context_.world.on_recovered(id_, *recovered);
     replica::NodeOptions options;
@@ -271,7 +274,11 @@ void SimReplica::start_sync() {
     const DiskShape& disk = context_.scenario.disk;
     const TimeUs time = (disk.sync_min_us + random_.below(disk.sync_spread_us + 1)) * slow_factor_;
     if (std::exchange(crash_in_sync_, false)) {
-        return after(random_.below(time + 1), [this] { crash(); });
+        after(random_.below(time + 1), [this, armed = armed_] {
+            if (armed == armed_) {
+                crash();
+            }
+        });
     }
     after(time, [this] { finish_sync(); });
 }
@@ -344,6 +351,7 @@ void SimReplica::execute(consensus::BlockPtr block) {
             return context_.world.violation(fmt::format("replica {}: execute: {}", id_.value, result.error().message));
         }
         context_.trace.event("executed", id_.value, block->header.height.value, brief(result->digest));
+        executed_ids_[result->height] = block->id;
         context_.world.on_executed(id_, *block, *result);
         post([this, done = std::move(*result)] { node_->executed(done); });
     });

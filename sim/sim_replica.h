@@ -58,6 +58,12 @@ class SimReplica final : private replica::NodePort {
     void crash();
     void crash_after_calls(std::uint64_t calls) { calls_left_ = calls; }
     void crash_in_next_sync() { crash_in_sync_ = true; }
+    // No crash that was asked for and has not come yet comes any more.
+    void disarm() {
+        calls_left_.reset();
+        crash_in_sync_ = false;
+        ++armed_;
+    }
     void pause_until(TimeUs time);
     void behave(const std::string& fault);  // now and after every restart
     void slow_disk(std::uint64_t factor) { slow_factor_ = factor == 0 ? 1 : factor; }
@@ -115,6 +121,7 @@ class SimReplica final : private replica::NodePort {
     // The disk.
     SimStore log_store_, kv_store_;
     std::uint64_t slow_factor_ = 1;
+    std::map<consensus::Height, crypto::Digest> executed_ids_;
 
     // The process; gone after a crash.
     std::unique_ptr<kvstore::ConsensusLog> log_;
@@ -132,6 +139,7 @@ class SimReplica final : private replica::NodePort {
     std::string fault_;
     std::optional<std::uint64_t> calls_left_;
     bool crash_in_sync_ = false;
+    std::uint64_t armed_ = 0;  // counts disarm()
 };
 
 }  // namespace loyal::sim

@@ -197,6 +197,7 @@ void World::end_faults() {
     for (const auto& replica : replicas_) {
         replica->clock().mend();
         replica->slow_disk(1);
+        replica->disarm();
         if (!replica->up()) {
             replica->start();
         }

@@ -27,7 +27,7 @@ class ChainChecker {
     [[nodiscard]] Finding executed(consensus::ReplicaId replica, const consensus::Block& block,
                                    const kvstore::ExecutedBlock& result);
 
-    // ---- What clients saw. A mark is taken when an operation begins and handed back when it ends.
+    // ---- What clients saw: outcomes of writes, results of reads (ordered ones too). A mark is taken when an operation begins and handed back when it ends.
     struct Mark {
         kvstore::Revision completed;  // at least this had taken effect before the operation began
     };
@@ -56,6 +56,7 @@ class ChainChecker {
     std::vector<AtHeight> heights_;  // index = height
     ModelState model_;
     std::map<OpKey, kvstore::Outcome> executed_;
+    std::map<std::pair<consensus::ClientId, std::uint64_t>, std::uint64_t> acknowledged_;  // of a session: below this
     kvstore::Revision completed_;  // highest that a client has seen
 };
 
