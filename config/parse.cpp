@@ -41,7 +41,7 @@ class Fields {
         }
     }
 
-    [[nodiscard]] std::string text(std::string_view key, std::optional<std::string> absent = {}) {
+    [[nodiscard]] std::string text(std::string_view key, const std::optional<std::string>& absent = {}) {
         const auto* node = find(key, absent.has_value());
         if (node == nullptr) {
             return absent.value_or("");
@@ -84,8 +84,8 @@ class Fields {
     }
 
     // One of a few words; its index.
-    [[nodiscard]] std::size_t choice(std::string_view key, Names words, std::optional<std::string> absent = {}) {
-        const auto word = text(key, std::move(absent));
+    [[nodiscard]] std::size_t choice(std::string_view key, Names words, const std::optional<std::string>& absent = {}) {
+        const auto word = text(key, absent);
         const auto* found = std::find(words.begin(), words.end(), word);
         if (found == words.end()) {
             refuse(table_.get(key), key, fmt::format("\"{}\" is none of {}", word, quoted_names(words)));
