@@ -20,12 +20,13 @@ void Core::State::on_heartbeat(ReplicaId from, const Heartbeat& message) {
 
 // ---- Asking
 
-// The next peer, in turn, that claims what this replica lacks.
-std::optional<ReplicaId> Core::State::next_peer(bool (*ahead)(const State&, const Heartbeat&)) {
+// The next peer, in turn, that claims what this replica lacks. Each kind of question has a turn of its own: a liar who
+// attracts one kind must not decide who is asked the other.
+std::optional<ReplicaId> Core::State::next_peer(std::size_t& turn, bool (*ahead)(const State&, const Heartbeat&)) {
     for (std::size_t i = 1; i <= quorum.n; ++i) {
-        const std::size_t candidate = (fetch_turn + i) % quorum.n;
+        const std::size_t candidate = (turn + i) % quorum.n;
         if (candidate != options.self.value && ahead(*this, peers[candidate])) {
-            fetch_turn = candidate;
+            turn = candidate;
             return ReplicaId(static_cast<std::uint16_t>(candidate));
         }
     }
@@ -39,16 +40,16 @@ void Core::State::fetch_what_is_missing() {
     }
     const auto anybody = [](const State&, const Heartbeat&) { return true; };
     // 1. A view that others have entered.
-    if (const auto peer =
-            next_peer([](const State& self, const Heartbeat& beat) { return beat.entered > self.vs.entered; })) {
+    if (const auto peer = next_peer(
+            new_view_turn, [](const State& self, const Heartbeat& beat) { return beat.entered > self.vs.entered; })) {
         last_fetch = tick;
         send(*peer, Fetch{Fetch::What::new_view, Height(), {}});
     }
-    // 2. Bodies: of a base to come, or of committed blocks known by header only.
+    // 2. Bodies of a base, so that it can be voted for and committed.
     const BlockRef* head = waiting_new_view ? &waiting_new_view->base.block : (base_ready ? nullptr : &base.block);
     if (head != nullptr && head->height.value <= committed.height.value + 4 * window) {
         if (const auto missing = tree.first_missing(*head, committed)) {
-            if (const auto peer = next_peer(anybody)) {
+            if (const auto peer = next_peer(body_turn, anybody)) {
                 last_fetch = tick;
                 wanted.insert(missing->id);
                 send(*peer, Fetch{Fetch::What::by_id, Height(), {missing->id}});
@@ -59,7 +60,7 @@ void Core::State::fetch_what_is_missing() {
     if (tick - last_commit < patience) {
         return;
     }
-    const auto peer = next_peer([](const State& self, const Heartbeat& beat) {
+    const auto peer = next_peer(fetch_turn, [](const State& self, const Heartbeat& beat) {
         const bool same_view = beat.entered == self.vs.entered && self.in_view();
         return beat.committed > self.committed.height || (same_view && beat.prepared > self.vs.prep.block.height) ||
                (same_view && !self.base_ready);
@@ -132,7 +133,8 @@ Blocks Core::State::own_tail() const {
 // ---- Taking
 
 void Core::State::on_blocks(ReplicaId from, const Blocks& message) {
-    if (halted) {
+    // Answers that nobody asked for must not outrun the executor.
+    if (halted || committed.height > executed.plus(4 * window + limits::fetch_blocks_max)) {
         return;
     }
     const Height before = committed.height;
@@ -171,12 +173,6 @@ void Core::State::take_committed(const Blocks& message) {
         }
         if (body != bodies.end()) {
             tree.add_block(body->second);
-        }
-        BlockTree::Node* node = tree.find(id);
-        if (!node->written) {
-            node->written = true;
-            node->persist = next_persist();
-            to_write.emplace_back(BlockRecord{node->block});
         }
         reached = {header.height, id};
     }

@@ -91,6 +91,9 @@ void Core::State::start() {
         return;
     }
     if (own_view_change && vs.promised > vs.entered) {
+        if (!rules.has("V2-frozen")) {
+            make_view_change();  // mutant: says what it knows now, not what it said (pitfall 14, third variant)
+        }
         view_changes[options.self.value] = *own_view_change;
         send(std::nullopt, *own_view_change);
     } else if (in_view() && vs.leading >= static_cast<std::int64_t>(vs.entered.value) && rules.has("D3")) {

@@ -107,7 +107,9 @@ struct Core::State {
 
     // ---- Catch-up
     std::uint64_t last_fetch = 0;
-    std::size_t fetch_turn = 0;  // rotates over peers
+    std::size_t new_view_turn = 0;  // these rotate over peers
+    std::size_t body_turn = 0;
+    std::size_t fetch_turn = 0;
     bool fetch_open = false;
     std::optional<View> conflict_asked;  // a vote for an unknown sibling was followed up in this view
     std::vector<std::uint64_t> last_new_view_served;
@@ -144,6 +146,7 @@ struct Core::State {
     void accept_held();
     [[nodiscard]] bool acceptable(const HeldProposal& held_proposal);
     void append(const BlockPtr& block);
+    void write_block(BlockTree::Node& node);
     void propose();
     [[nodiscard]] bool may_propose() const;
     [[nodiscard]] std::optional<Hlc> next_hlc(Hlc parent) const;
@@ -164,11 +167,13 @@ struct Core::State {
 
     // ---- view_change.cpp: V1 to V7
     void start_view_change(View view);
+    const ViewChange& make_view_change();
     void on_view_change(ReplicaId from, const ViewChange& message);
     void join_view_change();
     [[nodiscard]] std::size_t view_changes_from(View view) const;
     void try_new_view();
     void on_new_view(ReplicaId from, const NewView& message);
+    [[nodiscard]] bool contradicts_committed(const BlockRef& block) const;
     void enter_view(const NewView& message);
     void finish_base();
     void on_equivocation(const BlockPtr& first, const BlockPtr& second);
@@ -184,7 +189,7 @@ struct Core::State {
     void take_tail(const Blocks& message);
     void fetch_what_is_missing();
     void advance_prep_by_commit();
-    [[nodiscard]] std::optional<ReplicaId> next_peer(bool (*ahead)(const State&, const Heartbeat&));
+    [[nodiscard]] std::optional<ReplicaId> next_peer(std::size_t& turn, bool (*ahead)(const State&, const Heartbeat&));
     [[nodiscard]] Blocks own_tail() const;
 
     // ---- timers.cpp: T1, T4 to T6, C2

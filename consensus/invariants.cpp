@@ -16,7 +16,7 @@ void check_voting_state(const VotingState& state, const char* which) {
 }  // namespace
 
 void Core::State::check_invariants() const {
-    if (!rules.has("V2") || !rules.has("D1") || !rules.has("8c")) {
+    if (!rules.all()) {
         return;  // a mutant may break them: that is what its test shows
     }
     // I1, in what was decided, written and durable.

@@ -86,7 +86,7 @@ void Core::State::propose() {
 // Entry: a verified PROPOSE; its signature, body and envelopes were checked by the verifier.
 void Core::State::on_propose(ReplicaId from, const Propose& message) {
     const BlockPtr& block = message.block;
-    if (block->header.view != vs.entered || !in_view()) {
+    if ((block->header.view != vs.entered || !in_view()) && rules.has("V1")) {
         return;  // of another view: its leader's NEWVIEW, or catch-up, decides
     }
     note_leader_sign(block->header.view);
@@ -166,14 +166,17 @@ void Core::State::accept_held() {
     held.erase(held.begin(), held.upper_bound(vs.prep.view == vs.entered ? vs.prep.block.height : Height(0)));
 }
 
-// N4: the block joins the chain that the next vote covers.
-void Core::State::append(const BlockPtr& block) {
-    BlockTree::Node& node = tree.add_block(block);
+void Core::State::write_block(BlockTree::Node& node) {
     if (!node.written) {
         node.written = true;
         node.persist = next_persist();
-        to_write.emplace_back(BlockRecord{block});
+        to_write.emplace_back(BlockRecord{node.block});
     }
+}
+
+// N4: the block joins the chain that the next vote covers.
+void Core::State::append(const BlockPtr& block) {
+    write_block(tree.add_block(block));
     vs.prep = {vs.entered, block->ref()};
     if (crash_mode && rules.has("8a-accept")) {
         vs.lock = {LockView(vs.entered), block->ref()};  // rule 8a: accepting is locking
@@ -197,7 +200,9 @@ void Core::State::maybe_vote() {
     Vote vote;
     vote.view = said.entered;
     vote.prep = said.prep.block;
-    if (said.lock.view.is(said.entered) && said.lock.block.height.value != 0) {
+    if (crash_mode) {
+        vote.com = vote.prep;  // rule 8a: one vote round
+    } else if (said.lock.view.is(said.entered) && said.lock.block.height.value != 0) {
         vote.com = said.lock.block;
     }
     vote.voter = options.self;
@@ -269,7 +274,8 @@ std::vector<crypto::Digest> Core::State::view_chain(Height lower, bool with_held
 
 // N5. The votes that count for x are those whose head lies on one chain through x, in this view.
 void Core::State::learn_lock() {
-    if (crash_mode || !in_view() || !base_ready || halted) {
+    const bool frozen = !in_view() && rules.has("V2-frozen");
+    if (crash_mode || frozen || !base_ready || halted) {
         return;
     }
     const View view = vs.entered;
@@ -385,7 +391,7 @@ void Core::State::learn_commit_of(View view, const std::vector<Vote>& votes_of_v
                 Certificate{CertKind::commit, view, node->header, tree.path(candidate, nearest.front().com), nearest};
             // Heads of equivocators on side branches need no common path: such a set proves the commit, but not to
             // somebody else, so the next certificate has to.
-            if (certificate->path.size() > window || !verifier.check_certificate(*certificate)) {
+            if (certificate->path.size() > window || !verifier.check_own_certificate(*certificate)) {
                 certificate.reset();
             }
         }
@@ -420,12 +426,19 @@ void Core::State::commit(const BlockRef& block, std::optional<Certificate> certi
         case Relation::unknown: return;  // catch-up brings what lies between
         case Relation::no: halt("a certified block contradicts what was committed here"); return;
     }
+    // Votes may commit what is known by its header only (a base whose body is on its way). It waits: what is committed
+    // here can be executed here. Blocks that this replica never voted for are written now.
+    if (tree.first_missing(block, committed)) {
+        return;
+    }
     const std::vector<Header> headers = tree.path(committed, block);
     bool view_ended = false;
     for (std::size_t i = 0; i < headers.size(); ++i) {
         const crypto::Digest id = i + 1 < headers.size() ? headers[i + 1].parent : block.id;
         committed_ids[headers[i].height] = id;
-        view_ended = view_ended || ((headers[i].flags & flag_end) != 0 && headers[i].view == vs.entered);
+        write_block(*tree.find(id));
+        const bool of_view = headers[i].view == vs.entered || !rules.has("V1-end");
+        view_ended = view_ended || ((headers[i].flags & flag_end) != 0 && of_view);
     }
     blocks_committed += headers.size();
     committed = block;

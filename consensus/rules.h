@@ -13,6 +13,7 @@ class RuleSet {
  public:
     RuleSet() = default;
     explicit RuleSet(const std::vector<std::string>& off) : off_(off.begin(), off.end()) {}
+    [[nodiscard]] bool all() const { return off_.empty(); }
     [[nodiscard]] bool has(std::string_view rule) const { return off_.empty() || !off_.contains(rule); }
 
  private:

@@ -43,7 +43,8 @@ Result<crypto::Verified<PeerMessage>> MessageVerifier::verify(PeerMessage messag
         Overloaded{
             [&](const Propose& propose) { return check_propose(propose, from); },
             [&](const Vote& vote) {
-                return vote.voter == from ? check_vote(vote) : reject("vote in another replica's name");
+                return vote.voter == from ? check_vote(vote, rules_.has("N9"))
+                                          : reject("vote in another replica's name");
             },
             [&](const ViewChange& change) {
                 return change.voter == from ? check_view_change(change, true) : reject("view change in another's name");
@@ -114,11 +115,11 @@ Result<void> MessageVerifier::check_propose(const Propose& message, ReplicaId fr
     return check_envelopes(block);
 }
 
-Result<void> MessageVerifier::check_vote(const Vote& vote) const {
-    if (vote.has_commit() && vote.com.height > vote.prep.height) {
-        return reject("vote with a commit head above its prepare head");
+Result<void> MessageVerifier::check_vote(const Vote& vote, bool with_signature) const {
+    if (vote.com.height > vote.prep.height || (vote.com.height == vote.prep.height && vote.com.id != vote.prep.id)) {
+        return reject("vote with a commit head beyond its prepare head");
     }
-    if (membership_.fault_model == FaultModel::byzantine && rules_.has("N9") &&
+    if (membership_.fault_model == FaultModel::byzantine && with_signature &&
         !signature_ok(vote.voter, SignDomain::vote, vote_content(vote), vote.signature)) {
         return reject("bad signature on a vote");
     }
@@ -128,6 +129,14 @@ Result<void> MessageVerifier::check_vote(const Vote& vote) const {
 // Rule cert_ok (PROTOCOL.md §3; pitfalls 1, 8 and 16): distinct voters of one view, each head on the hash-linked path,
 // and a prepare vote above the target counts only through blocks of the certificate's own view.
 Result<void> MessageVerifier::check_certificate(const Certificate& certificate) const {
+    return check_certificate(certificate, true);
+}
+
+Result<void> MessageVerifier::check_own_certificate(const Certificate& certificate) const {
+    return check_certificate(certificate, false);
+}
+
+Result<void> MessageVerifier::check_certificate(const Certificate& certificate, bool with_signatures) const {
     if (membership_.fault_model == FaultModel::crash) {
         return reject("certificates do not exist in the crash fault model");
     }
@@ -167,7 +176,7 @@ Result<void> MessageVerifier::check_certificate(const Certificate& certificate) 
         if (certificate.kind == CertKind::prepare && above > own_view_prefix && rules_.has("cert-base")) {
             return reject("prepare certificate below the base of its view");
         }
-        const Result<void> authentic = check_vote(vote);
+        const Result<void> authentic = check_vote(vote, with_signatures);
         if (!authentic) {
             return authentic;
         }
@@ -183,6 +192,9 @@ Result<void> MessageVerifier::check_view_change(const ViewChange& message, bool 
     }
     if (message.lock.view.is_genesis() && message.lock.block != genesis_block(membership_.context)) {
         return reject("view change with a false genesis lock");
+    }
+    if (message.certificate && (message.lock.view.is_genesis() || membership_.fault_model == FaultModel::crash)) {
+        return reject("view change with a certificate that it does not need");
     }
     if (membership_.fault_model == FaultModel::crash) {
         return {};
@@ -229,18 +241,22 @@ Result<void> MessageVerifier::check_new_view(const NewView& message) const {
     if (select_base(message.view_changes, rules_) != message.base) {
         return reject("new view whose base is not the one highest lock of its view changes");
     }
+    const bool needs_certificate = membership_.fault_model == FaultModel::byzantine && !message.base.view.is_genesis();
+    if (message.certificate && !needs_certificate) {
+        return reject("new view with a certificate that it does not need");
+    }
     if (membership_.fault_model == FaultModel::crash) {
         return {};
     }
     if (!signature_ok(message.leader, SignDomain::new_view, new_view_content(message), message.signature)) {
         return reject("bad signature on a new view");
     }
-    if (message.base.view.is_genesis()) {
-        return message.base.block == genesis_block(membership_.context) ? Result<void>()
-                                                                        : reject("new view with a false genesis base");
+    if (!needs_certificate) {
+        return {};  // each lock was checked, so a genesis lock is the genesis block
     }
     const auto& certificate = message.certificate;
     if (!certificate || certificate->kind != CertKind::prepare || !message.base.view.is(certificate->view) ||
+        certificate->target.height != message.base.block.height ||
         header_id(membership_.context, certificate->target) != message.base.block.id) {
         return reject("new view whose certificate does not prove its base");
     }

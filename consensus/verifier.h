@@ -41,12 +41,15 @@ class MessageVerifier {
 
     // Rule cert_ok. Says why not.
     [[nodiscard]] Result<void> check_certificate(const Certificate& certificate) const;
+    // The same for a certificate that the replica put together from votes whose signatures it has checked.
+    [[nodiscard]] Result<void> check_own_certificate(const Certificate& certificate) const;
     [[nodiscard]] Result<void> check_new_view(const NewView& message) const;  // rule V5, the stateless part
     [[nodiscard]] const Membership& membership() const { return membership_; }
 
  private:
     [[nodiscard]] Result<void> check_propose(const Propose& message, ReplicaId from) const;
-    [[nodiscard]] Result<void> check_vote(const Vote& vote) const;
+    [[nodiscard]] Result<void> check_vote(const Vote& vote, bool with_signature) const;
+    [[nodiscard]] Result<void> check_certificate(const Certificate& certificate, bool with_signatures) const;
     [[nodiscard]] Result<void> check_view_change(const ViewChange& message, bool with_certificate) const;
     [[nodiscard]] Result<void> check_blocks(const Blocks& message) const;
     [[nodiscard]] Result<void> check_envelopes(const Block& block) const;

@@ -18,22 +18,16 @@ void Core::State::start_view_change(View view) {
     if (view <= vs.promised || view.value >= limits::view_max) {
         return;
     }
+    if (!rules.has("V2-after-commit") && last_vote && last_vote->view == vs.entered && last_vote->has_commit()) {
+        return;  // mutant: a commit vote forbids the VIEW-CHANGE (pitfall 14, second variant)
+    }
     vs.promised = view;
     if (!committed_in_view) {
         backoff = std::min<std::uint64_t>(backoff + 1, 16);  // T6: doubles with every view that commits nothing
     }
     committed_in_view = false;
     waiting_new_view.reset();
-    ViewChange message;
-    message.new_view = view;
-    message.lock = vs.lock;
-    message.last_prep = vs.prep;
-    message.voter = options.self;
-    if (!crash_mode) {
-        message.signature = signer.sign(signed_bytes(context, SignDomain::view_change, view_change_content(message)));
-        message.certificate = lock_certificate;
-    }
-    own_view_change = message;
+    const ViewChange& message = make_view_change();
     view_changes[options.self.value] = message;
     to_write.emplace_back(ViewChangeRecord{message});
     after_write.push_back({std::nullopt, message, rules.has("V2") ? next_persist() : PersistId()});
@@ -45,6 +39,20 @@ void Core::State::start_view_change(View view) {
     ++view_change_count;
     emit(Trace{"view change to " + std::to_string(view.value)});
     join_view_change();
+}
+
+const ViewChange& Core::State::make_view_change() {
+    ViewChange message;
+    message.new_view = vs.promised;
+    message.lock = vs.lock;
+    message.last_prep = vs.prep;
+    message.voter = options.self;
+    if (!crash_mode) {
+        message.signature = signer.sign(signed_bytes(context, SignDomain::view_change, view_change_content(message)));
+        message.certificate = lock_certificate;
+    }
+    own_view_change = std::move(message);
+    return *own_view_change;
 }
 
 void Core::State::on_view_change(ReplicaId from, const ViewChange& message) {
@@ -101,6 +109,11 @@ void Core::State::try_new_view() {
     if (chosen.size() < quorum.q) {
         return;
     }
+    if (!rules.has("V4-body") && std::any_of(chosen.begin(), chosen.end(), [&](const ViewChange& change) {
+            return !tree.has_body(change.lock.block.id);
+        })) {
+        return;  // mutant: waits for the bodies of every lock (pitfall 21)
+    }
     const auto selected = select_base(chosen, rules);
     if (!selected) {
         return;
@@ -126,7 +139,7 @@ void Core::State::try_new_view() {
     }
     vs.leading = static_cast<std::int64_t>(view.value);
     leading_persist = next_persist();
-    after_write.push_back({std::nullopt, message, next_persist()});
+    after_write.push_back({std::nullopt, message, rules.has("D3") ? next_persist() : PersistId()});
     enter_view(message);
 }
 
@@ -138,15 +151,26 @@ void Core::State::on_new_view(ReplicaId from, const NewView& message) {
     if (!rules.has("V5-lower-base") && message.base.rank() < vs.lock.rank()) {
         return;  // mutant: a locked replica refuses to move (pitfall 14)
     }
-    if (message.base.block.height < committed.height || tree.contains(message.base.block, committed) == Relation::no) {
-        reject(from, "new view below what is committed here");
+    // A base below the committed head is no reason to refuse: this replica may have learned of the view's blocks first.
+    if (contradicts_committed(message.base.block)) {
+        reject(from, "new view that contradicts what is committed here");
         return;
     }
     if (crash_mode && tree.first_missing(message.base.block, committed)) {
-        waiting_new_view = message;
+        if (!waiting_new_view || waiting_new_view->view < message.view) {
+            waiting_new_view = message;
+        }
         return;
     }
     enter_view(message);
+}
+
+bool Core::State::contradicts_committed(const BlockRef& block) const {
+    if (block.height > committed.height) {
+        return tree.contains(block, committed) == Relation::no;
+    }
+    const auto id = committed_ids.find(block.height);
+    return id != committed_ids.end() && id->second != block.id;
 }
 
 void Core::State::enter_view(const NewView& message) {
@@ -186,20 +210,17 @@ void Core::State::finish_base() {
     if (base_ready || !in_view() || tree.first_missing(base.block, committed)) {
         return;
     }
-    // A chain that reaches the committed height elsewhere contradicts the certificates of both.
-    if (tree.contains(base.block, committed) != Relation::yes) {
-        if (base.block.height >= committed.height) {
-            halt("the base of a new view contradicts what was committed here");
-        }
+    // A leader may have started this view twice, and the others went on from the other base. Then, and when it is not
+    // known whether the base is on the committed chain, this replica has no vote here until a committed block of the
+    // view tells (advance_prep_by_commit): its votes of one view are on one chain.
+    const auto known = committed_ids.find(base.block.height);
+    const bool below = base.block == genesis || (known != committed_ids.end() && known->second == base.block.id);
+    if (!below && tree.contains(base.block, committed) != Relation::yes) {
         return;
     }
     for (const Header& header : tree.path(committed, base.block)) {
         BlockTree::Node* node = tree.find(header_id(context, header));
-        if (!node->written) {
-            node->written = true;
-            node->persist = next_persist();
-            to_write.emplace_back(BlockRecord{node->block});
-        }
+        write_block(*node);
         pool.mark_in_chain(*node->block, true);
     }
     base_ready = true;
@@ -236,12 +257,14 @@ void Core::State::time_out(const char* why) {
     send(std::nullopt, PreVote{target});
 }
 
-// Granted by whoever misses the leader as well, or is already on its way to a new view.
+// Granted by whoever misses the leader as well, or is already on its way to a new view; by a leader itself when nothing
+// that it proposes is committed (it may be the leader of a view that the others left).
 void Core::State::on_pre_vote(ReplicaId from, const PreVote& message) {
     const std::uint64_t silence = tick - last_leader_sign;
     const bool no_leader = !in_view() || silence >= ticks_of(5 * options.heartbeat_ms);
     const bool stuck = progress_deadline && *progress_deadline < tick + progress_ticks() / 2;
-    if (crash_mode && message.new_view > vs.promised && !leads(vs.entered) && (no_leader || stuck)) {
+    const bool leading = leads(vs.entered) && in_view();
+    if (crash_mode && message.new_view > vs.promised && (leading ? stuck : no_leader || stuck)) {
         send(from, PreVoteGrant{message.new_view});
     }
 }
