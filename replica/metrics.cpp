@@ -42,7 +42,7 @@ class Page {
         std::uint64_t total = 0;
         for (std::size_t i = 0; i < Durations::bounds_us.size(); ++i) {
             total += durations->count(i);
-            metric.histogram.bucket.push_back({total, static_cast<double>(Durations::bounds_us[i]) * 1e-6});
+            metric.histogram.bucket.push_back({total, static_cast<double>(Durations::bounds_us[i]) / 1e6});
         }
         total += durations->count(Durations::bounds_us.size());
         metric.histogram.bucket.push_back({total, std::numeric_limits<double>::infinity()});

@@ -304,6 +304,9 @@ void Node::admitted(LinkId link, crypto::Verified<consensus::Envelope> envelope,
         case kvstore::Admission::admit: break;
         case kvstore::Admission::already_executed:
             ++s.counters.replies_cached;
+            if (result.replies.outcomes.empty()) {
+                return;  // the client acknowledged all of them: nobody waits
+            }
             s.to_client(link, envelope->client, make_reply(s.reply_context(), result.replies, true));
             return;
         default: s.refuse(link, *envelope, refusal_of(result.verdict), "not admitted in the executed state"); return;

@@ -121,7 +121,7 @@ void Replica::State::run() {
     log_writer->stop();
     executor->stop();
     mark_stopped(data.path);
-    spdlog::info("event=stopped executed={} durable={}", node.executed_height().value, executor->durable_height());
+    spdlog::info("event=stopped executed={}", node.executed_height().value);
 }
 
 void Replica::State::begin_stop(const std::string& why) {

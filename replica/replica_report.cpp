@@ -97,6 +97,9 @@ Report Replica::State::report() const {
     for (const auto& [name, text] : alarms) {
         r.alarms.push_back(text);
     }
+    if (r.core.halted) {
+        r.alarms.push_back("halted: " + r.core.halt_reason);
+    }
     return r;
 }
 

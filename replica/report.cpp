@@ -14,6 +14,9 @@ std::uint64_t lag_of(const Report& report) {
 }
 
 std::string role_of(const Report& report) {
+    if (report.core.halted) {
+        return "halted";
+    }
     // More than two windows behind: it fetches blocks rather than taking part.
     if (lag_of(report) > 2 * limits::window_max) {
         return "recovering";
@@ -22,7 +25,8 @@ std::string role_of(const Report& report) {
 }
 
 bool is_healthy(const Report& report) {
-    return report.peer_links + 1 >= report.quorum && report.executes && role_of(report) != "recovering";
+    return report.peer_links + 1 >= report.quorum && report.executes && !report.core.halted &&
+           role_of(report) != "recovering";
 }
 
 std::string status_json(const Report& report) {
