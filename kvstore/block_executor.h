@@ -2,13 +2,13 @@
 // what it does depends on the state and the block alone. One thread.
 //
 // For each operation of an envelope, in this order:
-//   below the session's `low`         acknowledged: skipped, no outcome
-//   executed before                   the stored outcome; a range is executed again
-//   block hlc > not_after             expired           \.
-//   not_after > block hlc + E         beyond_horizon     | surely not executed, nothing is recorded
-//   beyond low + 1023                 window             |
-//   no session and no room            no_session        /
-//   otherwise                         executed and recorded, also when the outcome is invalid or denied
+//   below the session's `low`   acknowledged: skipped, no outcome
+//   executed before             the stored outcome; a range is executed again
+//   block hlc > not_after       expired          )
+//   not_after > block hlc + E   beyond_horizon   ) surely not executed,
+//   beyond low + 1023           window           ) nothing is recorded
+//   no session and no room      no_session       )
+//   otherwise                   executed and recorded, also when the outcome is invalid or denied
 // An envelope that is timely also moves `low` to its ack_low. A client without any right gets denied and no session.
 #pragma once
 

@@ -24,8 +24,8 @@ struct CommittedRange {
 
 class ConsensusLog {
  public:
-    // `log` has the tables of log_tables() and outlives the object. Corrupted records are an error that names the record.
-    // Errc::corrupted, too, when the voting state is not provably the newest (rule A6, pitfall 24).
+    // `log` has the tables of log_tables() and outlives the object. Corrupted records are an error that names the
+    // record. Errc::corrupted, too, when the voting state is not provably the newest (rule A6, pitfall 24).
     [[nodiscard]] static Result<std::unique_ptr<ConsensusLog>> open(Store& log,
                                                                     const consensus::ClusterContext& context);
     [[nodiscard]] static std::vector<std::string> log_tables();
@@ -42,9 +42,9 @@ class ConsensusLog {
     [[nodiscard]] virtual Result<consensus::Recovered> recover(consensus::Height executed) const = 0;
 
     [[nodiscard]] virtual Result<std::optional<consensus::BlockPtr>> block(const crypto::Digest& id) const = 0;
-    // Headers from `from` up to the highest certified height that is at most `top` and leaves at most fetch_blocks_max of
-    // them, or up to the first certified one above `top` within that bound; without certificates (crash mode) as far as
-    // top and bound allow. The first blocks of them, at least one, that fit into `bytes_max`. No headers at all when
+    // Headers from `from` up to the highest certified height that is at most `top` and leaves at most fetch_blocks_max
+    // of them, or up to the first certified one above `top` within that bound; without certificates (crash mode) as far
+    // as top and bound allow. The first blocks of them, at least one, that fit into `bytes_max`. No headers at all when
     // `from` is above what is committed here.
     [[nodiscard]] virtual Result<CommittedRange> committed_range(consensus::Height from, consensus::Height top,
                                                                  std::size_t bytes_max) const = 0;
