@@ -48,12 +48,8 @@ Replica::State::State(ReplicaOptions replica_options, crypto::Identity key, Open
             PeerEvents{[this](consensus::ReplicaId from, Link& link, std::vector<Bytes>&& frames) {
                            on_peer_frames(from, link, std::move(frames));
                        },
-                       [](consensus::ReplicaId peer, bool up, const std::string& detail) {
-                           if (up) {
-                               spdlog::info("event=peer_up peer={} address={}", peer.value, detail);
-                           } else {
-                               spdlog::debug("event=peer_down peer={} why=\"{}\"", peer.value, detail);
-                           }
+                       [this](consensus::ReplicaId peer, bool up, const std::string& detail) {
+                           on_peer_state(peer, up, detail);
                        }}),
       clients(loop, options.cluster, self, identity, signatures,
               ClientEvents{[this](Link& link, const consensus::ClientId& client) { on_client_up(link, client); },
@@ -64,6 +60,7 @@ Replica::State::State(ReplicaOptions replica_options, crypto::Identity key, Open
       http(loop, [this](const std::string& path) { return http_answer(path); }),
       node(node_options(options), verifier, identity, data.recovered, *this),
       progress_at(started) {
+    data.recovered.blocks.clear();  // the core holds what it needs of them
     pool.emplace(verifier, verified, verify_threads());
     log_writer.emplace(*data.log, durable);
     executor.emplace(*data.machine, *data.kv_store, executor_results, ExecutorOptions{});

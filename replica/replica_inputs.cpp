@@ -31,6 +31,18 @@ bool over(T value, T limit, bool already) {
 
 // ---- From the sockets
 
+// Changes are worth a line, failed attempts to reach a peer are not.
+void Replica::State::on_peer_state(consensus::ReplicaId peer, bool up, const std::string& detail) {
+    if (up) {
+        peers_up.insert(peer);
+        spdlog::info("event=peer_up peer={} address={}", peer.value, detail);
+    } else if (peers_up.erase(peer) > 0) {
+        spdlog::info("event=peer_down peer={} why=\"{}\"", peer.value, detail);
+    } else {
+        spdlog::debug("event=peer_unreachable peer={} why=\"{}\"", peer.value, detail);
+    }
+}
+
 void Replica::State::on_peer_frames(consensus::ReplicaId from, Link& link, std::vector<Bytes>&& frames) {
     for (Bytes& frame : frames) {
         link.inbound_bytes += frame.size();

@@ -43,6 +43,7 @@ struct Replica::State final : NodePort {
     void note(const std::string& text) override;
 
     // ---- Inputs (replica_inputs.cpp)
+    void on_peer_state(consensus::ReplicaId peer, bool up, const std::string& detail);
     void on_peer_frames(consensus::ReplicaId from, Link& link, std::vector<Bytes>&& frames);
     void on_client_frames(Link& link, const consensus::ClientId& client, std::vector<Bytes>&& frames);
     void on_client_up(Link& link, const consensus::ClientId& client);
@@ -105,6 +106,7 @@ struct Replica::State final : NodePort {
     std::map<LinkId, consensus::ClientId> client_of;
     Node node;
 
+    std::set<consensus::ReplicaId> peers_up;
     bool batch_open = false;
     bool clients_paused = false;
     bool peers_paused = false;

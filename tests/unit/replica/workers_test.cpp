@@ -1,9 +1,11 @@
 // The threads around the loop: verify pool, log writer, executor, background.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <condition_variable>
 
 #include "../config/sample_cluster.h"
+#include "config/fatal.h"
 #include "crypto/identity.h"
 #include "replica/background.h"
 #include "replica/executor.h"
