@@ -1,7 +1,6 @@
 #include "kvstore/consensus_log.h"
 
 #include <algorithm>
-#include <functional>
 #include <mutex>
 #include <set>
 #include <shared_mutex>
@@ -11,6 +10,7 @@
 #include "config/limits.h"
 #include "kvstore/log_index.h"
 #include "kvstore/log_records.h"
+#include "kvstore/vote_copies.h"
 
 namespace loyal::kvstore {
 
@@ -40,58 +40,6 @@ VotingState genesis_voting(const BlockRef& genesis) {
     return voting;
 }
 
-// Outcome of reading one copy of the voting state.
-struct CopyRead {
-    bool present = false;
-    std::optional<VoteCopy> copy;
-    std::string why;  // when present and damaged
-};
-
-Result<CopyRead> read_copy(const ReadTxn& txn, TableIndex table, std::string_view name) {
-    const auto sealed = txn.get(table, view_of(vote_key));
-    if (!sealed) {
-        // A page that LMDB itself refuses is a damaged copy, too.
-        if (sealed.error().code == Errc::corrupted) {
-            return CopyRead{true, {}, sealed.error().message};
-        }
-        return tl::unexpected(sealed.error());
-    }
-    if (!*sealed) {
-        return CopyRead{};
-    }
-    auto copy = open_vote_copy(name, **sealed);
-    return copy ? CopyRead{true, std::move(*copy), {}} : CopyRead{true, {}, copy.error().message};
-}
-
-tl::unexpected<Error> lost_votes(const std::string& why) {
-    return fail(Errc::corrupted, "the voting state cannot be trusted: " + why +
-                                     ". This replica may have voted for something that it no longer knows; it must not "
-                                     "vote again from this data folder");
-}
-
-// Rule A6: both copies are written in every transaction under the number of its last record, so a single survivor is
-// the newest exactly when it carries the number of the last record in the log (pitfall 24).
-Result<std::optional<VoteCopy>> newest_copy(const CopyRead& a, const CopyRead& b, LogSequence last) {
-    if (!a.present && !b.present) {
-        if (last != 0) {
-            return lost_votes("both copies are gone, but the log holds records up to " + std::to_string(last));
-        }
-        return std::optional<VoteCopy>();
-    }
-    if (!a.copy && !b.copy) {
-        return lost_votes("no copy is intact (" + a.why + "; " + b.why + ")");
-    }
-    if (a.copy && b.copy && *a.copy != *b.copy) {
-        return lost_votes("its two copies differ");
-    }
-    const VoteCopy& survivor = a.copy ? *a.copy : *b.copy;
-    if (survivor.sequence != last) {
-        return lost_votes("the copy at hand was written with record " + std::to_string(survivor.sequence) +
-                          ", but the last record of the log is " + std::to_string(last));
-    }
-    return std::optional(survivor);
-}
-
 class DurableLog final : public ConsensusLog {
  public:
     DurableLog(Store& store, const consensus::ClusterContext& context)
@@ -110,15 +58,11 @@ class DurableLog final : public ConsensusLog {
     std::uint64_t used_bytes() const override { return store_.used_bytes(); }
 
  private:
-    // What a record adds to the index once it is durable.
-    using IndexChange = std::function<Result<void>(LogIndex&)>;
-
     // ---- Start
     [[nodiscard]] Result<void> load_records(const ReadTxn& txn, LogSequence first, LogSequence last);
     [[nodiscard]] Result<void> index_record(LogSequence sequence, const RawEntry& entry);
 
     // ---- Appending
-    [[nodiscard]] static IndexChange change_of(const consensus::LogRecord& record, LogSequence sequence);
     [[nodiscard]] Result<void> write_copies(WriteTxn& txn, const VoteCopy& copy) const;
 
     // ---- Reading
@@ -160,8 +104,8 @@ Result<void> DurableLog::load() {
         }
         last = *sequence;
     }
-    const auto a = read_copy(**txn, vote_a_table, vote_a_table_name);
-    const auto b = read_copy(**txn, vote_b_table, vote_b_table_name);
+    const auto a = read_vote_copy(**txn, vote_a_table, vote_a_table_name);
+    const auto b = read_vote_copy(**txn, vote_b_table, vote_b_table_name);
     if (!a || !b) {
         return tl::unexpected(!a ? a.error() : b.error());
     }
@@ -246,51 +190,6 @@ Result<void> DurableLog::index_record(LogSequence sequence, const RawEntry& entr
 }
 
 // ------------------------------------------------------------------------------------------------ appending
-
-DurableLog::IndexChange DurableLog::change_of(const consensus::LogRecord& record, LogSequence sequence) {
-    struct Make {
-        LogSequence sequence;
-        IndexChange operator()(const VotingState&) const { return {}; }
-        IndexChange operator()(const consensus::BlockRecord& record) const {
-            return [ref = record.block->ref(), parent = record.block->header.parent, at = sequence](LogIndex& index) {
-                index.add_block(ref, parent, at);
-                return index.settle();
-            };
-        }
-        IndexChange operator()(const consensus::LockRecord& record) const {
-            return [view = record.certificate.view, height = record.certificate.target.height,
-                    at = sequence](LogIndex& index) -> Result<void> {
-                index.add_lock(view, height, at);
-                return {};
-            };
-        }
-        IndexChange operator()(const consensus::NewViewRecord& record) const {
-            return [view = record.message.view, at = sequence](LogIndex& index) -> Result<void> {
-                index.add_new_view(view, at);
-                return {};
-            };
-        }
-        IndexChange operator()(const consensus::ViewChangeRecord& record) const {
-            return [view = record.message.new_view, at = sequence](LogIndex& index) -> Result<void> {
-                index.add_view_change(view, at);
-                return {};
-            };
-        }
-        IndexChange operator()(const consensus::CommitRecord& record) const {
-            std::optional<Height> certified;
-            if (record.certificate) {
-                certified = record.certificate->target.height;
-            }
-            return [block = record.block, certified, at = sequence](LogIndex& index) {
-                if (certified) {
-                    index.add_certificate(*certified, at);
-                }
-                return index.add_commit(block);
-            };
-        }
-    };
-    return std::visit(Make{sequence}, record);
-}
 
 Result<void> DurableLog::write_copies(WriteTxn& txn, const VoteCopy& copy) const {
     return txn.put(vote_a_table, view_of(vote_key), seal_vote_copy(vote_a_table_name, copy)).and_then([&] {

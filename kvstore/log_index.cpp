@@ -90,4 +90,49 @@ const crypto::Digest& LogIndex::committed_id(consensus::Height height) const {
     return chain_[height.value - 1];
 }
 
+IndexChange change_of(const consensus::LogRecord& record, LogSequence sequence) {
+    struct Make {
+        LogSequence sequence;
+        IndexChange operator()(const consensus::VotingState&) const { return {}; }
+        IndexChange operator()(const consensus::BlockRecord& record) const {
+            return [ref = record.block->ref(), parent = record.block->header.parent, at = sequence](LogIndex& index) {
+                index.add_block(ref, parent, at);
+                return index.settle();
+            };
+        }
+        IndexChange operator()(const consensus::LockRecord& record) const {
+            return [view = record.certificate.view, height = record.certificate.target.height,
+                    at = sequence](LogIndex& index) -> Result<void> {
+                index.add_lock(view, height, at);
+                return {};
+            };
+        }
+        IndexChange operator()(const consensus::NewViewRecord& record) const {
+            return [view = record.message.view, at = sequence](LogIndex& index) -> Result<void> {
+                index.add_new_view(view, at);
+                return {};
+            };
+        }
+        IndexChange operator()(const consensus::ViewChangeRecord& record) const {
+            return [view = record.message.new_view, at = sequence](LogIndex& index) -> Result<void> {
+                index.add_view_change(view, at);
+                return {};
+            };
+        }
+        IndexChange operator()(const consensus::CommitRecord& record) const {
+            std::optional<consensus::Height> certified;
+            if (record.certificate) {
+                certified = record.certificate->target.height;
+            }
+            return [block = record.block, certified, at = sequence](LogIndex& index) {
+                if (certified) {
+                    index.add_certificate(*certified, at);
+                }
+                return index.add_commit(block);
+            };
+        }
+    };
+    return std::visit(Make{sequence}, record);
+}
+
 }  // namespace loyal::kvstore

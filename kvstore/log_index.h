@@ -3,6 +3,7 @@
 // 120 bytes a block. Not thread-safe: its owner guards it.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <unordered_map>
@@ -60,5 +61,9 @@ class LogIndex {
     std::map<consensus::View, LogSequence> new_views_;
     std::map<consensus::View, LogSequence> view_changes_;
 };
+
+// What a record adds to the index once it is durable; empty for a voting state.
+using IndexChange = std::function<Result<void>(LogIndex&)>;
+[[nodiscard]] IndexChange change_of(const consensus::LogRecord& record, LogSequence sequence);
 
 }  // namespace loyal::kvstore
