@@ -52,7 +52,8 @@ void SigningLedger::durable(const std::vector<consensus::LogRecord>& records) {
 
 Finding SigningLedger::recovered(const consensus::Recovered& recovered) const {
     if (!voting_) {
-        return recovered.fresh ? Finding() : Finding("a voting state was read back that was never written");
+        const bool initial = recovered.fresh || recovered.voting == consensus::VotingState();
+        return initial ? Finding() : Finding("a voting state was read back that was never written");
     }
     if (recovered.fresh) {
         return "the voting state was lost";

@@ -1,0 +1,83 @@
+#include "sim/checkers/model_state.h"
+
+#include <gtest/gtest.h>
+
+namespace loyal::sim {
+namespace {
+
+using kvstore::Range;
+using kvstore::Revision;
+using kvstore::Status;
+
+class ModelStateTest : public ::testing::Test {
+ protected:
+    ModelState::Expected put(const std::string& key, const std::string& value) {
+        return model_.apply(kvstore::Put{bytes_of(key), bytes_of(value)}, consensus::Hlc(++time_, 0));
+    }
+    ModelState::Expected del(const std::string& key) {
+        return model_.apply(kvstore::Delete{bytes_of(key)}, consensus::Hlc(++time_, 0));
+    }
+    [[nodiscard]] std::string at(const std::string& key, std::uint64_t revision) const {
+        const auto result = model_.read(Range{bytes_of(key), {}, 0, false, false, false}, Revision(revision));
+        return result.items.empty() ? "(absent)" : string_of(result.items.front().value);
+    }
+    ModelState model_;
+    std::uint64_t time_ = 0;
+};
+
+TEST_F(ModelStateTest, every_version_can_be_read_at_its_revision) {
+    EXPECT_EQ(put("a", "1").revision, Revision(1));
+    EXPECT_EQ(put("b", "x").revision, Revision(2));
+    EXPECT_EQ(put("a", "2").revision, Revision(3));
+    EXPECT_EQ(del("a").revision, Revision(4));
+    EXPECT_EQ(at("a", 0), "(absent)");
+    EXPECT_EQ(at("a", 1), "1");
+    EXPECT_EQ(at("a", 2), "1");
+    EXPECT_EQ(at("a", 3), "2");
+    EXPECT_EQ(at("a", 4), "(absent)");
+}
+
+TEST_F(ModelStateTest, what_changes_nothing_takes_no_revision) {
+    EXPECT_EQ(del("a").status, Status::not_found);
+    kvstore::CompareAndSet cas{bytes_of("a"), bytes_of("1"), bytes_of("2")};
+    EXPECT_EQ(model_.apply(cas, consensus::Hlc(1, 0)).status, Status::mismatch);
+    EXPECT_EQ(model_.revision(), Revision(0));
+    cas.expect.reset();
+    EXPECT_EQ(model_.apply(cas, consensus::Hlc(1, 0)).status, Status::ok);
+    EXPECT_EQ(model_.revision(), Revision(1));
+}
+
+TEST_F(ModelStateTest, versions_count_from_the_creation) {
+    put("a", "1");
+    put("a", "2");
+    auto item = model_.read(Range{bytes_of("a"), {}, 0, false, false, false}, Revision(2)).items.front();
+    EXPECT_EQ(item.version, 2U);
+    EXPECT_EQ(item.created, Revision(1));
+    del("a");
+    put("a", "3");
+    item = model_.read(Range{bytes_of("a"), {}, 0, false, false, false}, Revision(4)).items.front();
+    EXPECT_EQ(item.version, 1U);
+    EXPECT_EQ(item.created, Revision(4));
+}
+
+TEST_F(ModelStateTest, ranges_have_ends_limits_and_directions) {
+    for (const char* key : {"a", "b", "c", "d"}) {
+        put(key, key);
+    }
+    const auto keys = [&](Range range) {
+        std::string text;
+        for (const auto& item : model_.read(range, model_.revision()).items) {
+            text += string_of(item.key);
+        }
+        return text;
+    };
+    EXPECT_EQ(keys({bytes_of("b"), bytes_of("d"), 0, false, false, false}), "bc");
+    EXPECT_EQ(keys({bytes_of("b"), Bytes(), 0, false, false, false}), "bcd");
+    EXPECT_EQ(keys({bytes_of("a"), Bytes(), 2, true, false, false}), "dc");
+    const auto counted = model_.read({bytes_of("a"), Bytes(), 0, false, false, true}, model_.revision());
+    EXPECT_EQ(counted.count, 4U);
+    EXPECT_TRUE(counted.items.empty());
+}
+
+}  // namespace
+}  // namespace loyal::sim
