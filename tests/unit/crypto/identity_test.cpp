@@ -124,7 +124,8 @@ TEST(Base64, known_answers) {
 }
 
 TEST(Base64, has_one_form_only) {
-    for (const auto* text : {"Zg", "Zg=", "Zg===", "Zh==", "Z", "Zm9v\n", " Zm9v", "Zm-v", "Zm9vYmFy=", "====", "aaa\xDE"}) {
+    for (const auto* text :
+         {"Zg", "Zg=", "Zg===", "Zh==", "Z", "Zm9v\n", " Zm9v", "Zm-v", "Zm9vYmFy=", "====", "aaa\xDE"}) {
         EXPECT_FALSE(from_base64(text)) << text;
     }
 }

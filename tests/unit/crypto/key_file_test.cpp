@@ -7,8 +7,8 @@
 
 #include "crypto/digest.h"
 #include "crypto/identity.h"
-#include "tests/unit/crypto/hex.h"
 #include "tests/unit/config/temporary_folder.h"
+#include "tests/unit/crypto/hex.h"
 
 namespace loyal::crypto {
 namespace {
