@@ -57,7 +57,7 @@ configure() {
     if [[ -f "$stamp" && -f "$root/build/$preset/build.ninja" && "$(cat "$stamp")" == "$*" ]]; then
         return 0
     fi
-    (cd "$root" && run cmake --preset "$preset" "$@" > "/tmp/loyal-configure-$$.log" 2>&1) || {
+    (cd "$root" && cmake --preset "$preset" "$@" > "/tmp/loyal-configure-$$.log" 2>&1) || {
         cat "/tmp/loyal-configure-$$.log"
         rm -f "/tmp/loyal-configure-$$.log"
         return 1
