@@ -36,7 +36,7 @@ class ChainCheckerTest : public ::testing::Test {
         content.count = static_cast<std::uint16_t>(values.size());
         content.operations = kvstore::encode_operations(operations);
         const auto bytes = std::make_shared<const Bytes>(consensus::make_envelope(content, {}, {}, nullptr));
-        made.block.envelopes.push_back(*consensus::parse_envelope(bytes));
+        made.block.envelopes.push_back(consensus::parse_envelope(bytes).value());
         made.block.header.height = head_.height.next();
         made.block.header.parent = head_.id;
         made.block.header.hlc = consensus::Hlc(100 + head_.height.value, 0);
@@ -75,7 +75,7 @@ class ChainCheckerTest : public ::testing::Test {
 };
 
 TEST_F(ChainCheckerTest, replicas_that_agree_are_fine) {
-    const auto one = next({"a", "b"}, 0);
+    const auto one = next({"a", "b"}, 1);
     EXPECT_EQ(execute(one, 0), nothing);
     EXPECT_EQ(execute(one, 1), nothing);
     EXPECT_EQ(execute(one, 0), nothing) << "again, after a restart";
@@ -83,59 +83,59 @@ TEST_F(ChainCheckerTest, replicas_that_agree_are_fine) {
 }
 
 TEST_F(ChainCheckerTest, two_blocks_at_a_height_are_found) {
-    auto one = next({"a"}, 0);
+    auto one = next({"a"}, 1);
     ASSERT_EQ(execute(one), nothing);
     one.block.id.bytes[0] ^= 1U;
     EXPECT_THAT(execute(one, 1), Optional(HasSubstr("AGREEMENT")));
 }
 
 TEST_F(ChainCheckerTest, a_block_off_the_chain_is_found) {
-    ASSERT_EQ(execute(next({"a"}, 0)), nothing);
-    auto two = next({"b"}, 1);
+    ASSERT_EQ(execute(next({"a"}, 1)), nothing);
+    auto two = next({"b"}, 2);
     two.block.header.parent.bytes[0] ^= 1U;
     EXPECT_THAT(execute(two), Optional(HasSubstr("AGREEMENT")));
 }
 
 TEST_F(ChainCheckerTest, another_state_after_the_same_block_is_found) {
-    auto one = next({"a"}, 0);
+    auto one = next({"a"}, 1);
     ASSERT_EQ(execute(one), nothing);
     one.result.digest.bytes[5] ^= 1U;
     EXPECT_THAT(execute(one, 2), Optional(HasSubstr("DIVERGENCE")));
 }
 
 TEST_F(ChainCheckerTest, a_clock_that_stands_still_is_found) {
-    ASSERT_EQ(execute(next({"a"}, 0)), nothing);
-    auto two = next({"b"}, 1);
+    ASSERT_EQ(execute(next({"a"}, 1)), nothing);
+    auto two = next({"b"}, 2);
     two.block.header.hlc = consensus::Hlc(100, 0);
     EXPECT_THAT(execute(two), Optional(HasSubstr("I11")));
 }
 
 TEST_F(ChainCheckerTest, an_operation_that_executes_twice_is_found) {
-    ASSERT_EQ(execute(next({"a"}, 0)), nothing);
-    EXPECT_THAT(execute(next({"a"}, 0)), Optional(HasSubstr("DUPLICATE")));
+    ASSERT_EQ(execute(next({"a"}, 1)), nothing);
+    EXPECT_THAT(execute(next({"a"}, 1)), Optional(HasSubstr("DUPLICATE")));
 }
 
 TEST_F(ChainCheckerTest, a_stored_outcome_for_a_retry_is_fine) {
-    const auto one = next({"a"}, 0);
+    const auto one = next({"a"}, 1);
     ASSERT_EQ(execute(one), nothing);
-    auto two = next({"a"}, 0);
+    auto two = next({"a"}, 1);
     two.result.replies = one.result.replies;
     EXPECT_EQ(execute(two), nothing);
 }
 
 TEST_F(ChainCheckerTest, an_outcome_that_the_model_contradicts_is_found) {
-    auto one = next({"a"}, 0);
+    auto one = next({"a"}, 1);
     one.result.replies.front().outcomes.front().revision = Revision(9);
     EXPECT_THAT(execute(one), Optional(HasSubstr("model")));
 }
 
 TEST_F(ChainCheckerTest, an_acknowledged_operation_that_was_never_executed_is_found) {
-    const auto one = next({"a"}, 0);
+    const auto one = next({"a"}, 1);
     EXPECT_THAT(acknowledge(one.result.replies.front().outcomes.front()), Optional(HasSubstr("LOST")));
 }
 
 TEST_F(ChainCheckerTest, an_acknowledged_outcome_that_is_not_the_executed_one_is_found) {
-    const auto one = next({"a"}, 0);
+    const auto one = next({"a"}, 1);
     ASSERT_EQ(execute(one), nothing);
     Outcome outcome = one.result.replies.front().outcomes.front();
     EXPECT_EQ(acknowledge(outcome), nothing);
@@ -144,7 +144,7 @@ TEST_F(ChainCheckerTest, an_acknowledged_outcome_that_is_not_the_executed_one_is
 }
 
 TEST_F(ChainCheckerTest, operations_take_effect_in_the_order_of_real_time) {
-    const auto both = next({"a", "b"}, 0);
+    const auto both = next({"a", "b"}, 1);
     ASSERT_EQ(execute(both), nothing);
     const auto& outcomes = both.result.replies.front().outcomes;
     EXPECT_EQ(acknowledge(outcomes[1]), nothing);
@@ -152,7 +152,7 @@ TEST_F(ChainCheckerTest, operations_take_effect_in_the_order_of_real_time) {
 }
 
 TEST_F(ChainCheckerTest, a_read_of_an_older_state_is_found) {
-    const auto both = next({"a", "b"}, 0);
+    const auto both = next({"a", "b"}, 1);
     ASSERT_EQ(execute(both), nothing);
     const auto before = checker_.begin();
     EXPECT_EQ(read("a", 1, before), nothing) << "nothing was acknowledged yet";
@@ -163,12 +163,12 @@ TEST_F(ChainCheckerTest, a_read_of_an_older_state_is_found) {
 }
 
 TEST_F(ChainCheckerTest, a_read_of_what_never_was_is_found) {
-    ASSERT_EQ(execute(next({"a"}, 0)), nothing);
+    ASSERT_EQ(execute(next({"a"}, 1)), nothing);
     EXPECT_THAT(read("invented", 1, checker_.begin()), Optional(HasSubstr("FALSE READ")));
 }
 
 TEST_F(ChainCheckerTest, reads_do_not_go_back) {
-    ASSERT_EQ(execute(next({"a", "b"}, 0)), nothing);
+    ASSERT_EQ(execute(next({"a", "b"}, 1)), nothing);
     EXPECT_EQ(read("b", 2, checker_.begin()), nothing);
     EXPECT_THAT(read("a", 1, checker_.begin()), Optional(HasSubstr("STALE")));
 }

@@ -24,7 +24,7 @@ TEST_P(MutantsTest, is_found_within_a_thousand_seeds) {
     crypto::initialize();
     SwarmOptions options;
     options.seeds = 1'000;
-    options.jobs = 2;
+    options.jobs = 1;  // the first failing seed is then always the same
     options.failures_max = 1;
     options.edit = [](Scenario& scenario) {
         scenario.core.rules_off = GetParam().rules_off;
@@ -44,7 +44,7 @@ INSTANTIATE_TEST_SUITE_P(
                       Mutant{"restarted_leader", {"D3", "guard"}, "durable"},   // it goes on leading
                       Mutant{"trusted_committed_height", {"8c"}, "AGREEMENT"},  // crash mode, pitfall 18
                       Mutant{"base_is_a_lock", {"8a"}, ""},                     // crash mode, pitfall 17
-                      Mutant{"accepting_is_locking", {"8a-accept"}, "LIVENESS"},
+                      Mutant{"accepting_is_locking", {"8a-accept"}, "lock"},
                       Mutant{"base_is_voted_for_again", {"V5-revote"}, "LIVENESS"},  // pitfall 11
                       Mutant{"path_of_a_certificate", {"cert-path"}, ""}),           // pitfall 8
     [](const auto& one) { return one.param.name; });
