@@ -77,7 +77,8 @@ void Core::State::propose() {
         announced = committed.height;
         last_heartbeat_sent = tick;
         append(*block);
-        send(std::nullopt, Propose{*block, committed.height}, leading_persist);
+        // Behind a NEWVIEW of the same batch, without which nobody would take it.
+        after_write.push_back({std::nullopt, Propose{*block, committed.height}, leading_persist});
     }
 }
 
