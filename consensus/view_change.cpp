@@ -44,12 +44,14 @@ void Core::State::start_view_change(View view) {
 const ViewChange& Core::State::make_view_change() {
     ViewChange message;
     message.new_view = vs.promised;
-    message.lock = vs.lock;
+    message.lock = rules.has("N5-lock") ? vs.lock : Lock{LockView(), genesis};  // mutant: a lock that does not last
     message.last_prep = vs.prep;
     message.voter = options.self;
     if (!crash_mode) {
         message.signature = signer.sign(signed_bytes(context, SignDomain::view_change, view_change_content(message)));
-        message.certificate = lock_certificate;
+        if (!message.lock.view.is_genesis()) {
+            message.certificate = lock_certificate;
+        }
     }
     own_view_change = std::move(message);
     return *own_view_change;

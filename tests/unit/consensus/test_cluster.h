@@ -30,6 +30,7 @@ struct Shape {
     std::uint64_t window = 8;
     std::vector<std::string> rules_off;
     std::set<std::size_t> traitors;  // no core of their own
+    std::uint64_t tick_ms = 10;
 };
 
 class TestCluster {
@@ -113,7 +114,7 @@ class TestCluster {
     std::vector<Packet> bag;
     std::vector<Packet> history;  // everything that ever left a replica
     std::uint64_t wall_ms = 1'700'000'000'000;
-    std::uint64_t tick_ms = 10;
+    std::uint64_t tick_ms = shape.tick_ms;
 
  private:
     void step(std::size_t replica, const Input& input);
