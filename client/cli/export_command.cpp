@@ -14,6 +14,8 @@ namespace loyal::cli {
 
 namespace {
 
+constexpr std::uint64_t page_timeout_ms = 30'000;  // an export that ends half way is worth little
+
 struct ExportOptions {
     std::string prefix;
     RecordFormat format = RecordFormat::tsv;
@@ -25,7 +27,8 @@ Answer<Exit> export_records(const Globals& globals, const ExportOptions& options
     if (!prefix) {
         return tl::unexpected<Failure>(prefix.error());
     }
-    Answer<Connection> connection = connect(globals);
+    Answer<Connection> connection =
+        connect(globals, {.fallback_key = "default", .timeout_ms = page_timeout_ms, .fail_fast = true});
     if (!connection) {
         return tl::unexpected<Failure>(std::move(connection.error()));
     }

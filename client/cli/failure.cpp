@@ -9,8 +9,19 @@ namespace loyal::cli {
 
 namespace {
 
-constexpr const char* definitely_not = "It was definitely not applied; it is safe to try again.";
-constexpr const char* perhaps = "It may have been applied, or may be later; read the key before trying again.";
+// The library's reasons may already say which of the two it was; it is said exactly once.
+std::string definitely_not_applied(std::string_view why) {
+    constexpr std::string_view said = "not applied: ";
+    return fmt::format("definitely not applied: {}. It is safe to try again.",
+                       why.starts_with(said) ? why.substr(said.size()) : why);
+}
+
+std::string maybe_applied(const std::string& why) {
+    if (why.find("may have been applied") != std::string::npos) {
+        return why;
+    }
+    return why + "; it may have been applied, or may be later: read before you repeat it";
+}
 
 // Outcomes by which every correct replica says that it did not and never will execute the operation.
 Failure failure_of(kvstore::Status status) {
@@ -30,18 +41,17 @@ Failure failure_of(kvstore::Status status) {
         case Status::no_session:
         case Status::too_large: break;
     }
-    return {Exit::not_applied, "unavailable",
-            fmt::format("the cluster did not execute it ({}). {}", name, definitely_not)};
+    return {Exit::not_applied, "unavailable", definitely_not_applied("the cluster did not execute it (" + name + ")")};
 }
 
 std::string_view applied_of(Exit exit) {
     switch (exit) {
-        case Exit::not_applied:
-        case Exit::not_allowed:
-        case Exit::usage:
-        case Exit::negative: return "no";
+        case Exit::not_applied: return "no";
         case Exit::maybe_applied: return "unknown";
         case Exit::done:
+        case Exit::negative:
+        case Exit::usage:
+        case Exit::not_allowed:
         case Exit::integrity:
         case Exit::internal: break;
     }
@@ -94,10 +104,10 @@ Answer<void> judge(const client::WriteResult& result) {
                 return refuse(Exit::not_allowed, "not_allowed",
                               result.why + "; use --as or --key to name another client");
             }
-            return refuse(Exit::not_applied, "unavailable", fmt::format("{}. {}", result.why, definitely_not));
+            return refuse(Exit::not_applied, "unavailable", definitely_not_applied(result.why));
         case client::Certainty::maybe_applied: break;
     }
-    return refuse(Exit::maybe_applied, "timed_out", fmt::format("{}. {}", result.why, perhaps));
+    return refuse(Exit::maybe_applied, "timed_out", maybe_applied(result.why));
 }
 
 Answer<void> judge(const client::ReadResult& result) {

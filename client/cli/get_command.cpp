@@ -8,6 +8,7 @@
 
 #include "client/cli/bytes_argument.h"
 #include "client/cli/command.h"
+#include "client/cli/record_format.h"
 #include "config/limits.h"
 
 namespace loyal::cli {
@@ -182,6 +183,16 @@ Answer<Exit> print_one(const Globals& globals, const GetOptions& options, const 
     return Exit::done;
 }
 
+// As `export` writes it, so that each item is one line whatever its bytes are.
+std::string line_of(const kvstore::Item& item, const GetOptions& options) {
+    if (options.form == TextForm::plain) {
+        const std::string line = write_record(item.key, item.value, RecordFormat::tsv);
+        return options.keys_only ? line.substr(0, line.find('\t')) : line;
+    }
+    const std::string key = text_in_form(item.key, options.form);
+    return options.keys_only ? key : key + "\t" + text_in_form(item.value, options.form);
+}
+
 Answer<Exit> print_range(const Globals& globals, const GetOptions& options, const Pages& pages) {
     note_staleness(pages.first);
     if (globals.format == OutputFormat::json) {
@@ -206,9 +217,7 @@ Answer<Exit> print_range(const Globals& globals, const GetOptions& options, cons
         print_table(pages.items, options);
     } else {
         for (const kvstore::Item& item : pages.items) {
-            print(text_in_form(item.key, options.form));
-            print(options.keys_only ? "" : "\t" + text_in_form(item.value, options.form));
-            print("\n");
+            print(line_of(item, options) + "\n");
         }
     }
     if (!pages.snapshot) {

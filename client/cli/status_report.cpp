@@ -60,7 +60,7 @@ std::string cell(const Json& value) {
 }
 
 std::string clock_cell(const Json& clock) {
-    if (!clock.is_object() || !clock.contains("offset_ms")) {
+    if (!clock.is_object() || !clock.contains("offset_ms") || clock["offset_ms"].is_null()) {
         return "-";
     }
     const bool interval = clock.contains("uncertainty_ms") && clock["uncertainty_ms"].is_number();
