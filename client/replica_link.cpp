@@ -22,7 +22,7 @@ namespace {
 constexpr std::size_t read_bytes = 64U << 10U;
 constexpr std::uint64_t backoff_first_ms = 20;
 // A link that fell sooner than this after it came up counts as another failure in a row.
-constexpr auto stable_after = std::chrono::seconds(1);
+constexpr auto stable_after = std::chrono::milliseconds(100);
 
 std::string host_of(const std::string& advertise) {
     const bool bracketed = advertise.size() > 2 && advertise.front() == '[' && advertise.back() == ']';
