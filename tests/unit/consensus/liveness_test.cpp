@@ -135,6 +135,46 @@ TEST(Traitor, two_new_views_of_one_view_halt_nobody) {
     cluster.check_agreement();
 }
 
+// The same, and the misled replica does not have the body of its base when it learns what the others committed.
+TEST(Traitor, a_base_that_lost_halts_nobody) {
+    TestCluster cluster(shape_of({}));
+    const BlockRef a = propose_to(cluster, 0, {1}, "a");
+    cluster.deliver([](const Packet& packet) { return is_prepare_vote(packet) && packet.to == ReplicaId(0); });
+    cluster.inject(3, 0, cluster.vote(3, View(0), a));
+    ASSERT_EQ(cluster.status(0).lock.block, a);
+    cut(cluster);
+    promise(cluster, {0, 1, 2}, View(3));
+    const Prepared nothing{View(0), cluster.genesis()};
+    const ViewChange lie = cluster.view_change(3, View(3), genesis_lock_of(cluster), nothing);
+    const ViewChange of_r0 = *cluster.last_view_change(0);
+    const ViewChange of_r1 = *cluster.last_view_change(1);
+    const ViewChange of_r2 = *cluster.last_view_change(2);
+    ASSERT_TRUE(cluster.inject(3, 2, cluster.new_view(3, View(3), {of_r0, of_r2, lie}, of_r0.lock, of_r0.certificate)));
+    for (const std::size_t i : {0UL, 1UL}) {
+        ASSERT_TRUE(cluster.inject(3, i, cluster.new_view(3, View(3), {of_r1, of_r2, lie}, genesis_lock_of(cluster))));
+    }
+    const BlockPtr x = cluster.block(3, View(3), cluster.genesis(), Hlc(), "x");
+    for (const std::size_t i : {0UL, 1UL}) {
+        cluster.inject(3, i, Propose{x, Height()});
+    }
+    settle(cluster, {0, 1});
+    ASSERT_TRUE(cluster.executed_text(0, "x"));
+    for (int i = 0; i < 20; ++i) {
+        cluster.tick_all();
+        cluster.deliver([](const Packet& packet) {
+            const auto* blocks = std::get_if<Blocks>(&packet.message);
+            return among(packet, {0, 1, 2}) && (blocks == nullptr || !blocks->headers.empty());
+        });
+        cluster.bag.clear();
+    }
+    EXPECT_TRUE(cluster.executed_text(2, "x"));
+    EXPECT_FALSE(cluster.status(2).halted);
+    cluster.submit(1, "after", 9);
+    cluster.run(600, {0, 1, 2});
+    EXPECT_TRUE(cluster.executed_text(2, "after"));
+    cluster.check_agreement();
+}
+
 // n = 7: R6 claims a view that does not exist, R0 is dead and was ahead. R3 lags; it must still ask the living.
 TEST(Traitor, a_liar_and_a_dead_peer_do_not_starve_catch_up) {
     Shape shape;
