@@ -11,6 +11,7 @@
 #include "client/cli/log_view.h"
 #include "client/cli/process.h"
 #include "client/cli/replica_control.h"
+#include "kvstore/data_lock.h"
 
 namespace loyal::cli {
 
@@ -211,10 +212,8 @@ Answer<Exit> up(const Globals& globals, ClusterArguments& arguments) {
         return refuse(Exit::negative, "replica_died",
                       "not every replica could be started; the others are left running");
     }
-    if (!result->serving) {
-        print_error(fmt::format(
-            "note: not seen to serve: {}\n",
-            result->why.empty() ? "fewer than a quorum of the replicas were to be started here" : result->why));
+    if (!result->why.empty() && !result->serving) {
+        print_error(fmt::format("note: whether a quorum serves was not seen: {}\n", result->why));
     }
     return Exit::done;
 }
@@ -276,11 +275,17 @@ Answer<Exit> wipe(const Globals& globals, const ClusterArguments& arguments) {
     if (!lock) {
         return tl::unexpected<Failure>(lock.error());
     }
+    // Held until the files are gone, so that no replica starts meanwhile, by whatever means.
+    std::vector<kvstore::DataLock> data_locks;
     for (const config::ReplicaEntry& replica : cluster->replicas) {
-        if (const std::optional<ProcessHandle> running = find_replica(*cluster, replica.id)) {
+        Result<kvstore::DataLock> data = kvstore::DataLock::acquire(cluster->data_path(replica.id));
+        if (!data && data.error().code == Errc::conflict) {
             return refuse(Exit::usage, "conflict",
-                          fmt::format("replica {} is running (pid {}); stop the cluster first: loyal cluster down {}",
-                                      replica.id, running->pid(), cluster->directory.string()));
+                          fmt::format("replica {} is running; stop the cluster first: loyal cluster down {}",
+                                      replica.id, cluster->directory.string()));
+        }
+        if (data) {
+            data_locks.push_back(std::move(*data));
         }
     }
     if (const Answer<void> removed = remove_cluster(*cluster, arguments.keep_keys); !removed) {
