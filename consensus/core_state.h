@@ -140,7 +140,7 @@ struct Core::State {
         return (ms + options.tick_ms - 1) / options.tick_ms;
     }
 
-    // ---- normal_case.cpp: N1 to N8
+    // ---- normal_case.cpp: N1 to N5, N8
     void on_propose(ReplicaId from, const Propose& message);
     void hold_proposal(const BlockPtr& block);
     void accept_held();
@@ -153,6 +153,12 @@ struct Core::State {
     void on_vote(ReplicaId from, const Vote& vote);
     void maybe_vote();
     void learn_lock();
+    void on_submitted(const Envelope& envelope, bool from_peer);
+    [[nodiscard]] std::optional<crypto::Digest> executed_digest(Height height) const;
+    [[nodiscard]] std::vector<crypto::Digest> view_chain(Height lower, bool with_held) const;
+    [[nodiscard]] Height certified_height() const;
+
+    // ---- commit.cpp: N6, N7, 8c, S1
     void learn_commit();
     void learn_commit_of(View view, const std::vector<Vote>& votes_of_view);
     void commit(const BlockRef& block, std::optional<Certificate> certificate);
@@ -160,10 +166,6 @@ struct Core::State {
     void execute_committed();
     void on_executed(const Executed& result);
     void check_executed_digest(Height height);
-    void on_submitted(const Envelope& envelope, bool from_peer);
-    [[nodiscard]] std::optional<crypto::Digest> executed_digest(Height height) const;
-    [[nodiscard]] std::vector<crypto::Digest> view_chain(Height lower, bool with_held) const;
-    [[nodiscard]] Height certified_height() const;
 
     // ---- view_change.cpp: V1 to V7
     void start_view_change(View view);
