@@ -424,6 +424,26 @@ TEST_F(SessionWrite, refused_as_expired_by_w_it_is_signed_again_with_a_later_end
     EXPECT_GT(again.back().second.not_after, envelope.not_after);
 }
 
+// A refusal names the envelope, not which of its operations were not executed.
+TEST_F(SessionWrite, refused_as_expired_at_its_end_is_certain_for_an_envelope_of_one_operation_only) {
+    for (const std::size_t operations : {1U, 2U}) {
+        ScriptedCluster other;
+        other.connect_all();
+        for (std::size_t i = 0; i < operations; ++i) {
+            other.write(put("k"));
+        }
+        const consensus::Envelope envelope = other.take_envelopes().at(0).second;
+        ASSERT_EQ(envelope.count, operations);
+        other.advance(4'990);
+        (void)other.take_envelopes();
+        other.refuse(0, envelope, RefusalCode::expired);
+        other.refuse(1, envelope, RefusalCode::expired);
+        other.advance(10);
+        ASSERT_TRUE(other.writes[0]);
+        EXPECT_EQ(other.writes[0]->certainty, operations == 1 ? Certainty::not_applied : Certainty::maybe_applied);
+    }
+}
+
 TEST_F(SessionWrite, beyond_the_horizon_the_clock_begins_again_from_what_w_agree_on) {
     for (std::size_t i = 0; i < 4; ++i) {
         cluster.connect(i, 0, cluster_wall_ms + 4 * limits::session_horizon_ms);
