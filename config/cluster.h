@@ -61,7 +61,7 @@ struct Timers {  // ms; defaults of PROTOCOL.md §11, LAN
 
 struct Cluster {
     std::filesystem::path directory;  // of the file; keys, data and run folders are below it
-    crypto::Digest cluster_id;        // hash of what DESIGN.md lists; checked against the file's fields when read
+    crypto::Digest cluster_id;        // hash of the fields listed in config/id.cpp; checked against the file's fields when read
     std::string instance;             // random, hex
     std::uint32_t epoch = 0;
     consensus::FaultModel fault_model = consensus::FaultModel::byzantine;

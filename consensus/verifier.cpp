@@ -69,6 +69,11 @@ Result<crypto::Verified<PeerMessage>> MessageVerifier::verify(PeerMessage messag
     return crypto::Verified<PeerMessage>(std::move(message), {});
 }
 
+std::optional<crypto::Verified<Envelope>> MessageVerifier::relayed(const crypto::Verified<PeerMessage>& message) {
+    const auto* relay = std::get_if<Relay>(&*message);
+    return relay == nullptr ? std::nullopt : std::optional(crypto::Verified<Envelope>(relay->envelope, {}));
+}
+
 crypto::Verified<PeerMessage> MessageVerifier::own(PeerMessage message) const {
     return {std::move(message), {}};
 }

@@ -36,6 +36,9 @@ class MessageVerifier {
     // `link_client` is the authenticated client of the link, if the envelope came straight from one.
     [[nodiscard]] Result<crypto::Verified<Envelope>> verify_envelope(Envelope envelope,
                                                                      std::optional<ClientId> link_client) const;
+    // The envelope inside a verified Relay; nothing for any other message.
+    [[nodiscard]] static std::optional<crypto::Verified<Envelope>> relayed(
+        const crypto::Verified<PeerMessage>& message);
     // What the replica itself makes or reads back from its own sealed log.
     [[nodiscard]] crypto::Verified<PeerMessage> own(PeerMessage message) const;
 

@@ -1,5 +1,5 @@
 // Sealed records: every record on disk ends with a BLAKE2b-128 over its table, its key and its content, each with its
-// length (DESIGN.md, "Storage"). It detects rotten bits and records that turned up under the wrong key or table; it is
+// length (docs/STORAGE.md). It detects rotten bits and records that turned up under the wrong key or table; it is
 // a checksum, not a defence against somebody who can write the disk, so it needs no key and no constant-time
 // comparison. Pure and thread-safe.
 #pragma once

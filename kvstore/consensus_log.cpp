@@ -48,7 +48,7 @@ class DurableLog final : public ConsensusLog {
     [[nodiscard]] Result<void> load();
 
     Result<void> append(const std::vector<consensus::Persist>& group) override;
-    Result<consensus::Recovered> recover(Height executed) const override;
+    Result<consensus::Recovered> recover(const BlockRef& executed) const override;
     Result<std::optional<BlockPtr>> block(const crypto::Digest& id) const override;
     Result<CommittedRange> committed_range(Height from, Height top, std::size_t bytes_max) const override;
     Height committed() const override {
@@ -369,6 +369,12 @@ Result<std::vector<BlockPtr>> DurableLog::recover_blocks(const ReadTxn& txn, con
         return fail(Errc::corrupted, "the log lacks a block on the chain that this replica voted for, up to height " +
                                          std::to_string(state.voting.prep.block.height.value));
     }
+    // A block is executed only when it is durable here.
+    if (!state.executed_id.is_zero() && !collect_chain({state.executed, state.executed_id}, floor, found)) {
+        return fail(Errc::corrupted, "the state store is of height " + std::to_string(state.executed.value) +
+                                         ", of which the consensus log knows no block: the two do not belong "
+                                         "together; restore the data folder");
+    }
     (void)collect_chain(state.committed, floor, found);
     (void)collect_chain(state.voting.lock.block, floor, found);
     if (state.new_view) {
@@ -386,11 +392,12 @@ Result<std::vector<BlockPtr>> DurableLog::recover_blocks(const ReadTxn& txn, con
     return blocks;
 }
 
-Result<consensus::Recovered> DurableLog::recover(Height executed) const {
+Result<consensus::Recovered> DurableLog::recover(const BlockRef& executed) const {
     const std::shared_lock guard(mutex_);
     consensus::Recovered out;
     out.fresh = next_ == 1;
-    out.executed = executed;
+    out.executed = executed.height;
+    out.executed_id = executed.id;
     out.committed = index_.committed();
     out.voting = voting_.value_or(genesis_voting(consensus::genesis_block(context_)));
     if (out.fresh) {

@@ -35,11 +35,11 @@ class ConsensusLog {
     // them counts as written; after a failed sync the process must end, because nobody knows what the disk holds.
     [[nodiscard]] virtual Result<void> append(const std::vector<consensus::Persist>& group) = 0;
 
-    // `executed` is the durable height of the state store. `executed_digests` is left to the caller, who has them from
-    // StateMachine::recent_digests. `committed` is the highest block whose whole chain is in the log: CommitRecords are
-    // written with whatever comes next, so the state store may be ahead of it.
-    // Errc::corrupted: a record that is needed is damaged or missing.
-    [[nodiscard]] virtual Result<consensus::Recovered> recover(consensus::Height executed) const = 0;
+    // `executed` is the block that the state store is complete for (StateMachine::executed_block after opening).
+    // `executed_digests` is left to the caller, who has them from StateMachine::recent_digests. `committed` is the
+    // highest block whose whole chain is in the log: CommitRecords are written with whatever comes next, so the state
+    // store may be ahead of it. Errc::corrupted: a record that is needed is damaged or missing.
+    [[nodiscard]] virtual Result<consensus::Recovered> recover(const consensus::BlockRef& executed) const = 0;
 
     [[nodiscard]] virtual Result<std::optional<consensus::BlockPtr>> block(const crypto::Digest& id) const = 0;
     // Headers from `from` up to the highest certified height that is at most `top` and leaves at most fetch_blocks_max

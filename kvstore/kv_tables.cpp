@@ -48,7 +48,11 @@ Result<Session> open_session_record(ByteView key, ByteView sealed) {
 
 Bytes seal_meta_record(const StateMeta& meta) {
     crypto::CanonicalWriter out(64 + meta.digests.size() * 40);
-    out.number(state_format).number(meta.height.value).number(meta.hlc.packed).number(meta.revision.value);
+    out.number(state_format)
+        .number(meta.height.value)
+        .digest(meta.block)
+        .number(meta.hlc.packed)
+        .number(meta.revision.value);
     out.number(static_cast<std::uint16_t>(meta.digests.size()));
     for (const auto& [height, digest] : meta.digests) {
         out.number(height.value).digest(digest);
@@ -68,6 +72,7 @@ Result<StateMeta> open_meta_record(ByteView sealed) {
     }
     StateMeta meta;
     meta.height = consensus::Height(in.number<std::uint64_t>());
+    meta.block = in.digest();
     meta.hlc = consensus::Hlc(in.number<std::uint64_t>());
     meta.revision = Revision(in.number<std::uint64_t>());
     const auto count = in.number<std::uint16_t>();

@@ -48,6 +48,7 @@ struct KeyRecord {
 // The one record that says how far the other tables are complete; written in every batch.
 struct StateMeta {
     consensus::Height height;
+    crypto::Digest block;  // id of the block of that height; zero at height 0
     consensus::Hlc hlc;
     Revision revision;
     // Execution digests of the last heights, ascending, the last one of `height`.

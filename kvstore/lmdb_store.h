@@ -1,4 +1,4 @@
-// LmdbStore: the Store port over one LMDB environment (DESIGN.md, "Storage"; Howard Chu, "MDB: A Memory-Mapped Database
+// LmdbStore: the Store port over one LMDB environment (docs/STORAGE.md; Howard Chu, "MDB: A Memory-Mapped Database
 // and Backend for OpenLDAP", 2011).
 //
 // The rules of the house, kept here: the map size is set once, large and sparse, and never changed, because

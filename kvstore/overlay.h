@@ -1,4 +1,4 @@
-// Overlay: what was executed but is not in the `kv` store yet (DESIGN.md, "Threads"). Two generations: the active one,
+// Overlay: what was executed but is not in the `kv` store yet (docs/ARCHITECTURE.md). Two generations: the active one,
 // which the executor changes, and at most one frozen one, which never changes again and which another thread writes to
 // the store in one transaction. A generation is frozen between blocks only, so that what is written is complete for the
 // height that its meta record names.

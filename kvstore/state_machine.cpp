@@ -51,6 +51,7 @@ class KvStateMachine final : public StateMachine {
     bool may_read(const consensus::ClientId& client) const override { return (rights_of(client) & right_read) != 0; }
 
     Height executed() const override { return meta_.height; }
+    consensus::BlockRef executed_block() const override { return {meta_.height, meta_.block}; }
     consensus::Hlc hlc() const override { return meta_.hlc; }
     Revision revision() const override { return meta_.revision; }
     Height durable_height() const override { return Height(durable_height_.load()); }
@@ -114,6 +115,7 @@ Result<ExecutedBlock> KvStateMachine::execute_all(const consensus::Block& block)
     executed.digest = hasher.update(effects_digest(executed.replies).bytes).finish();
 
     meta_.height = block.header.height;
+    meta_.block = block.id;
     meta_.hlc = block.header.hlc;
     meta_.revision = executor.revision();
     meta_.digests.emplace_back(meta_.height, executed.digest);

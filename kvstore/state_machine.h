@@ -83,7 +83,8 @@ class StateMachine {
     [[nodiscard]] virtual bool may_read(const consensus::ClientId& client) const = 0;
 
     [[nodiscard]] virtual consensus::Height executed() const = 0;
-    [[nodiscard]] virtual consensus::Hlc hlc() const = 0;  // of the last executed block
+    [[nodiscard]] virtual consensus::BlockRef executed_block() const = 0;  // zero id at height 0
+    [[nodiscard]] virtual consensus::Hlc hlc() const = 0;                  // of the last executed block
     [[nodiscard]] virtual Revision revision() const = 0;
     // What survives a power failure: of the last batch that was written with Durability::synced, or found at open.
     // May be asked from any thread.

@@ -4,16 +4,12 @@
 
 #include <utility>
 
-#include "config/limits.h"
+#include "replica/serve_committed.h"
 
 namespace loyal::replica {
 namespace {
 
 constexpr std::chrono::seconds look_every{1};
-
-std::size_t weight(const consensus::Block& block) {
-    return block.body->size() + 512;
-}
 
 }  // namespace
 
@@ -23,34 +19,6 @@ std::uint64_t free_bytes(const std::filesystem::path& path) {
         return 0;
     }
     return static_cast<std::uint64_t>(info.f_bavail) * info.f_frsize;
-}
-
-Result<consensus::Blocks> read_committed(const kvstore::ConsensusLog& log, const consensus::ServeCommitted& request) {
-    auto range = log.committed_range(request.from, request.top, limits::fetch_bytes_max);
-    if (!range) {
-        return tl::unexpected<Error>(std::move(range.error()));
-    }
-    consensus::Blocks blocks;
-    blocks.headers = std::move(range->headers);
-    blocks.commit = std::move(range->certificate);
-    blocks.blocks = std::move(range->blocks);
-    const consensus::Height reached = blocks.headers.empty() ? request.from.minus(1) : blocks.headers.back().height;
-    if (blocks.blocks.size() < blocks.headers.size() || reached < request.top) {
-        return blocks;  // more committed blocks are to come before the tail is of use
-    }
-    std::size_t bytes = 0;
-    for (const consensus::BlockPtr& block : blocks.blocks) {
-        bytes += weight(*block);
-    }
-    for (const consensus::BlockPtr& block : request.tail.blocks) {
-        bytes += weight(*block);
-        if (bytes > limits::fetch_bytes_max) {
-            break;
-        }
-        blocks.blocks.push_back(block);
-    }
-    blocks.prepare = request.tail.prepare;
-    return blocks;
 }
 
 Background::Background(const kvstore::ConsensusLog& log, const kvstore::Store& kv, std::filesystem::path data,

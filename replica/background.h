@@ -24,10 +24,6 @@ struct DiskUse {
     std::uint64_t kv_bytes = 0;
 };
 
-// Reads a range from the log and appends the tail as far as it fits a frame.
-[[nodiscard]] Result<consensus::Blocks> read_committed(const kvstore::ConsensusLog& log,
-                                                       const consensus::ServeCommitted& request);
-
 class Background {
  public:
     // References outlive it.

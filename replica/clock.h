@@ -1,7 +1,7 @@
-// SlewedClock: physical time for the hybrid logical clock (DESIGN.md, "Time"): wall time at start plus CLOCK_BOOTTIME
-// elapsed since, slewed toward the wall clock by at most `slew_divisor`-th of the time that passes, so that an
-// operator's step of an hour neither freezes nor jumps a cluster. Never goes back. This is the only reader of the wall
-// clock. Single-threaded.
+// SlewedClock: physical time for the hybrid logical clock (docs/PROTOCOL.md §12): wall time at start plus
+// CLOCK_BOOTTIME elapsed since, slewed toward the wall clock by at most `slew_divisor`-th of the time that passes, so
+// that an operator's step of an hour neither freezes nor jumps a cluster. Never goes back. This is the only reader of
+// the wall clock. Single-threaded.
 #pragma once
 
 #include <cstdint>

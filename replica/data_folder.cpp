@@ -99,42 +99,6 @@ kvstore::StateMachineOptions machine_options(const config::Cluster& cluster) {
     return options;
 }
 
-// The id of the block at `height` on the chain that ends in `tip`, as far as the recovered blocks reach.
-std::optional<crypto::Digest> on_chain(const consensus::Recovered& recovered, consensus::BlockRef tip,
-                                       consensus::Height height) {
-    while (tip.height > height) {
-        const auto found = std::find_if(recovered.blocks.begin(), recovered.blocks.end(),
-                                        [&](const consensus::BlockPtr& block) { return block->id == tip.id; });
-        if (found == recovered.blocks.end()) {
-            return std::nullopt;
-        }
-        tip = {tip.height.minus(1), (*found)->header.parent};
-    }
-    return tip.height == height ? std::optional(tip.id) : std::nullopt;
-}
-
-// The state store may be ahead of the last commit record, which is written with whatever comes next. Then the executed
-// block is on the chain of the lock, the base or the last vote; the lock and the base, of which the higher-ranked one
-// contains everything committed (Lemma 2), are asked first.
-std::optional<crypto::Digest> id_of_executed(const kvstore::ConsensusLog& log, const consensus::ClusterContext& context,
-                                             const consensus::Recovered& recovered) {
-    const consensus::Height height = recovered.executed;
-    const auto committed = log.committed_range(height, height, 1);
-    if (committed && !committed->headers.empty() && committed->headers.front().height == height) {
-        return consensus::header_id(context, committed->headers.front());
-    }
-    const consensus::Lock lock = recovered.voting.lock;
-    const consensus::Lock base = recovered.new_view ? recovered.new_view->base : consensus::Lock{};
-    const bool lock_first = lock.rank() >= base.rank();
-    for (const consensus::BlockRef& tip :
-         {lock_first ? lock.block : base.block, lock_first ? base.block : lock.block, recovered.voting.prep.block}) {
-        if (const auto id = on_chain(recovered, tip, height)) {
-            return id;
-        }
-    }
-    return std::nullopt;
-}
-
 StartResult<void> recover(const config::Cluster& cluster, OpenedData& data) {
     auto log_store = open_store(data.path / "log", kvstore::ConsensusLog::log_tables(), false);
     if (!log_store) {
@@ -157,7 +121,7 @@ StartResult<void> recover(const config::Cluster& cluster, OpenedData& data) {
         return refuse(log.error());
     }
     data.log = std::move(*log);
-    auto recovered = data.log->recover(data.machine->durable_height());
+    auto recovered = data.log->recover(data.machine->executed_block());
     if (!recovered) {
         return refuse(recovered.error());
     }
@@ -169,16 +133,6 @@ StartResult<void> recover(const config::Cluster& cluster, OpenedData& data) {
                           "vote; restore the folder");
     }
     data.recovered.executed_digests = data.machine->recent_digests();
-    if (data.recovered.executed.value > 0 && data.recovered.executed_id.is_zero()) {
-        const auto id = id_of_executed(*data.log, cluster.membership().context, data.recovered);
-        if (!id) {
-            return refuse(FatalCode::corrupted, "the state in " + (data.path / "kv").string() + " is of height " +
-                                                    std::to_string(data.recovered.executed.value) +
-                                                    ", of which the consensus log knows no block: the two do not "
-                                                    "belong together; restore the folder");
-        }
-        data.recovered.executed_id = *id;
-    }
     return {};
 }
 

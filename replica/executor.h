@@ -1,6 +1,6 @@
 // Executor: the thread that owns the state machine: executes committed blocks in order, asks about admission, answers
 // reads; all results come back in the order in which they were asked for. A second thread writes frozen generations of
-// the overlay to the `kv` store in the background (PROTOCOL.md D4; DESIGN.md, "Threads"). An error of the store while a
+// the overlay to the `kv` store in the background (PROTOCOL.md D4). An error of the store while a
 // block is executed or the state is written ends the process.
 #pragma once
 

@@ -1,6 +1,6 @@
 // LogWriter: the log thread. Takes every Persist that waits, writes them in one synced transaction (group commit, rule
 // N8) and says which was the last. A failed write or sync ends the process: nobody knows what the disk holds
-// (DESIGN.md, "Storage"; fsync may report an error once only).
+// (docs/STORAGE.md; fsync may report an error once only).
 #pragma once
 
 #include <thread>

@@ -126,6 +126,7 @@ struct Node::State final : ReadView {
     ReturnRoutes routes;
     std::unique_ptr<FaultModel> fault;
     std::optional<wire::RefusalCode> writes_refused;
+    std::size_t relays_admitting = 0;                      // envelopes of backups that wait for admission
     std::map<consensus::ClientId, std::size_t> admitting;  // envelopes of a client that wait for admission
 
     consensus::View view;
@@ -279,7 +280,20 @@ void Node::start(std::uint64_t wall_ms) {
 }
 
 void Node::peer_message(consensus::ReplicaId from, crypto::Verified<consensus::PeerMessage> message) {
-    state_->step(consensus::Received{from, std::move(message)});
+    State& s = *state_;
+    auto relayed = consensus::MessageVerifier::relayed(message);
+    if (!relayed) {
+        s.step(consensus::Received{from, std::move(message)});
+        return;
+    }
+    // C2, C4: what a backup hands over is admitted like a client's own, so that no peer can make the primary order
+    // again what was executed long ago.
+    if (s.primary != s.self || s.relays_admitting >= limits::client_outstanding_envelopes_max) {
+        s.count("relay not wanted");
+        return;
+    }
+    ++s.relays_admitting;
+    s.port.admit(no_link, std::move(*relayed));
 }
 
 void Node::client_envelope(LinkId link, crypto::Verified<consensus::Envelope> envelope) {
@@ -297,6 +311,14 @@ void Node::client_envelope(LinkId link, crypto::Verified<consensus::Envelope> en
 
 void Node::admitted(LinkId link, crypto::Verified<consensus::Envelope> envelope, kvstore::AdmissionResult result) {
     State& s = *state_;
+    if (link == no_link) {
+        --s.relays_admitting;
+        if (result.verdict == kvstore::Admission::admit && s.primary == s.self && !s.writes_refused) {
+            ++s.counters.envelopes_admitted;
+            s.step(consensus::Submitted{std::move(envelope)});
+        }
+        return;
+    }
     if (const auto found = s.admitting.find(envelope->client); found != s.admitting.end() && --found->second == 0) {
         s.admitting.erase(found);
     }

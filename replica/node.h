@@ -18,7 +18,8 @@
 
 namespace loyal::replica {
 
-using LinkId = std::uint64_t;  // of a client's connection, never reused
+using LinkId = std::uint64_t;         // of a client's connection, never reused
+inline constexpr LinkId no_link = 0;  // an envelope that another replica handed over
 
 class NodePort {
  public:

@@ -1,4 +1,4 @@
-// Replica: a running `loyald`: Node, sockets, threads and disk together (DESIGN.md, "Threads"). The event loop's thread
+// Replica: a running `loyald`: Node, sockets, threads and disk together (docs/ARCHITECTURE.md). The event loop's thread
 // owns the node, the timers and the sockets; a small pool decodes and checks signatures; one thread commits the log;
 // one executes; one writes the state; one serves lagging peers. They exchange values through queues; the loop stops
 // reading clients first and peers second when a queue grows too long.

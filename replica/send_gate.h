@@ -1,5 +1,5 @@
-// SendGate: holds every message until the record that it depends on is durable (PROTOCOL.md D1; STYLE.md, architecture
-// habit 2). A message never waits for a record that it does not need (rule N2: PROPOSE does not wait for the votes of
+// SendGate: holds every message until the record that it depends on is durable (PROTOCOL.md D1).
+// A message never waits for a record that it does not need (rule N2: PROPOSE does not wait for the votes of
 // the same tick); among messages that wait, the order of records and, within one record, the order of sending is kept.
 // Single-threaded.
 #pragma once

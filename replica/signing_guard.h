@@ -1,5 +1,5 @@
-// SigningGuard: the key holder that refuses to contradict itself, whatever the protocol code asks for (STYLE.md,
-// architecture habit 4; PROTOCOL.md V2, D3, I2, I3, E1 to E4, E7). The core signs through it, and every message of this
+// SigningGuard: the key holder that refuses to contradict itself, whatever the protocol code asks for
+// (PROTOCOL.md V2, D3, I2, I3, E1 to E4, E7). The core signs through it, and every message of this
 // replica passes `check` on its way to the send gate, which also covers the crash fault model, where nothing is signed.
 //
 // It refuses: a second digest for one (view, height, phase); heads that fall back within a view; a vote or proposal

@@ -6,6 +6,7 @@
 
 #include "config/assert.h"
 #include "config/limits.h"
+#include "replica/serve_committed.h"
 
 namespace loyal::sim {
 
@@ -36,15 +37,12 @@ void SimReplica::start() {
     }
     log_ = std::move(*log);
     machine_ = std::move(*machine);
-    auto recovered = log_->recover(machine_->durable_height());
+    auto recovered = log_->recover(machine_->executed_block());
     if (!recovered) {
         return context_.world.violation(
             fmt::format("replica {} cannot recover: {}", id_.value, recovered.error().message));
     }
     recovered->executed_digests = machine_->recent_digests();
-    if (const auto id = executed_ids_.find(recovered->executed); id != executed_ids_.end()) {
-        recovered->executed_id = id->second;
-    }
     context_.trace.event("start", id_.value, machine_->executed().value, recovered->voting.promised.value);
     context_.world.on_recovered(id_, *recovered);
     replica::NodeOptions options;
@@ -298,22 +296,11 @@ void SimReplica::serve_committed(const consensus::ServeCommitted& request) {
     if (!alive_for_call()) {
         return;
     }
-    auto range = log_->committed_range(request.from, request.top, limits::fetch_bytes_max);
-    if (!range) {
-        return context_.world.violation(fmt::format("replica {}: log: {}", id_.value, range.error().message));
+    auto answer = replica::read_committed(*log_, request);
+    if (!answer) {
+        return context_.world.violation(fmt::format("replica {}: log: {}", id_.value, answer.error().message));
     }
-    consensus::Blocks blocks;
-    // The tail starts above `top`: it fits only behind everything up to there.
-    const bool complete =
-        request.from > request.top || (!range->headers.empty() && range->headers.back().height == request.top &&
-                                       range->blocks.size() == range->headers.size());
-    blocks.headers = std::move(range->headers);
-    blocks.commit = std::move(range->certificate);
-    blocks.blocks = std::move(range->blocks);
-    if (complete) {
-        blocks.blocks.insert(blocks.blocks.end(), request.tail.blocks.begin(), request.tail.blocks.end());
-        blocks.prepare = request.tail.prepare;
-    }
+    consensus::Blocks blocks = std::move(*answer);
     if (!blocks.headers.empty() || !blocks.blocks.empty()) {
         after(context_.scenario.execute_us, [this, to = request.to, blocks = std::move(blocks)] {
             post([this, to, blocks] { node_->served(to, blocks); });
@@ -351,7 +338,6 @@ void SimReplica::execute(consensus::BlockPtr block) {
             return context_.world.violation(fmt::format("replica {}: execute: {}", id_.value, result.error().message));
         }
         context_.trace.event("executed", id_.value, block->header.height.value, brief(result->digest));
-        executed_ids_[result->height] = block->id;
         context_.world.on_executed(id_, *block, *result);
         post([this, done = std::move(*result)] { node_->executed(done); });
     });

@@ -121,7 +121,6 @@ class SimReplica final : private replica::NodePort {
     // The disk.
     SimStore log_store_, kv_store_;
     std::uint64_t slow_factor_ = 1;
-    std::map<consensus::Height, crypto::Digest> executed_ids_;
 
     // The process; gone after a crash.
     std::unique_ptr<kvstore::ConsensusLog> log_;

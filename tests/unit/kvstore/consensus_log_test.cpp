@@ -192,7 +192,7 @@ TEST(ConsensusLog, a_base_whose_body_is_still_missing_is_no_error_but_a_voted_bl
     log.append({consensus::NewViewRecord{new_view}, voting});
     EXPECT_EQ(heights_of(log.recover().blocks), numbers(1, 1));
     log.append({voting_for(chain[2])});
-    const auto recovered = log->recover(Height(0));
+    const auto recovered = log->recover(consensus::BlockRef());
     ASSERT_FALSE(recovered);
     EXPECT_EQ(recovered.error().code, Errc::corrupted);
 }
@@ -208,7 +208,7 @@ TEST(ConsensusLog, a_lock_without_its_certificate_is_an_error_unless_no_lock_eve
     append_blocks(byzantine, chain);
     byzantine.append(
         {consensus::LockRecord{certificate_of(CertKind::prepare, chain[0])}, voting_for(chain[1], chain[1])});
-    EXPECT_FALSE(byzantine->recover(Height(0)));
+    EXPECT_FALSE(byzantine->recover(consensus::BlockRef()));
 }
 
 // Commits in steps of `step` blocks; answers must end at a certificate.

@@ -66,7 +66,7 @@ TEST(Crash, the_log_keeps_every_appended_group_and_its_voting_state) {
         });
         auto store = test::open_log_store(folder.path());
         const auto log = must(ConsensusLog::open(*store, test::test_context()));
-        const auto recovered = must(log->recover(consensus::Height(0)));
+        const auto recovered = must(log->recover(consensus::BlockRef()));
         ASSERT_FALSE(recovered.fresh);
         const auto height = recovered.voting.prep.block.height.value;
         EXPECT_GE(height, static_cast<std::uint64_t>(finished));

@@ -130,7 +130,7 @@ TEST_F(LogDamage, a_flipped_bit_anywhere_in_a_record_is_never_served) {
             const Error error = log_.reopen_error();
             if (error.message == "it opened") {
                 log_.reopen();
-                const auto recovered = log_->recover(Height(0));
+                const auto recovered = log_->recover(consensus::BlockRef());
                 ASSERT_FALSE(recovered) << "record " << sequence << " byte " << at;
                 EXPECT_EQ(recovered.error().code, Errc::corrupted);
                 EXPECT_NE(recovered.error().message.find(name_of_record(sequence)), std::string::npos);

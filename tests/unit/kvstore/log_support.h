@@ -74,7 +74,7 @@ class Log {
         must(log_->append(group));
     }
     [[nodiscard]] consensus::Recovered recover(std::uint64_t executed = 0) const {
-        return must(log_->recover(consensus::Height(executed)));
+        return must(log_->recover({consensus::Height(executed), {}}));
     }
     // Changes the store below the log.
     template <class Change>

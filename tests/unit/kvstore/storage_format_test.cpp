@@ -61,6 +61,7 @@ TEST(StorageFormat, a_session_record_is_as_documented) {
 TEST(StorageFormat, a_meta_record_is_as_documented) {
     StateMeta meta;
     meta.height = consensus::Height(9);
+    meta.block = crypto::digest_of("example", {});
     meta.hlc = consensus::Hlc(1'700'000'000'000, std::uint16_t{1});
     meta.revision = Revision(7);
     meta.digests.emplace_back(consensus::Height(9), crypto::digest_of("example", {}));

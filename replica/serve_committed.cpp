@@ -1,0 +1,44 @@
+#include "replica/serve_committed.h"
+
+#include <utility>
+
+#include "config/limits.h"
+
+namespace loyal::replica {
+namespace {
+
+std::size_t weight(const consensus::Block& block) {
+    return block.body->size() + 512;
+}
+
+}  // namespace
+
+Result<consensus::Blocks> read_committed(const kvstore::ConsensusLog& log, const consensus::ServeCommitted& request) {
+    auto range = log.committed_range(request.from, request.top, limits::fetch_bytes_max);
+    if (!range) {
+        return tl::unexpected<Error>(std::move(range.error()));
+    }
+    consensus::Blocks blocks;
+    blocks.headers = std::move(range->headers);
+    blocks.commit = std::move(range->certificate);
+    blocks.blocks = std::move(range->blocks);
+    const consensus::Height reached = blocks.headers.empty() ? request.from.minus(1) : blocks.headers.back().height;
+    if (blocks.blocks.size() < blocks.headers.size() || reached < request.top) {
+        return blocks;  // more committed blocks are to come before the tail is of use
+    }
+    std::size_t bytes = 0;
+    for (const consensus::BlockPtr& block : blocks.blocks) {
+        bytes += weight(*block);
+    }
+    for (const consensus::BlockPtr& block : request.tail.blocks) {
+        bytes += weight(*block);
+        if (bytes > limits::fetch_bytes_max) {
+            break;
+        }
+        blocks.blocks.push_back(block);
+    }
+    blocks.prepare = request.tail.prepare;
+    return blocks;
+}
+
+}  // namespace loyal::replica

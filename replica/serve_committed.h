@@ -1,0 +1,14 @@
+// The answer to FETCH of committed blocks (rule N10): a range of the durable log under its certificate and, when all of
+// that fitted, the uncommitted chain of the sender's view. Any thread that may read the log.
+#pragma once
+
+#include "config/result.h"
+#include "consensus/input_effect.h"
+#include "kvstore/consensus_log.h"
+
+namespace loyal::replica {
+
+[[nodiscard]] Result<consensus::Blocks> read_committed(const kvstore::ConsensusLog& log,
+                                                       const consensus::ServeCommitted& request);
+
+}  // namespace loyal::replica
