@@ -199,6 +199,8 @@ Answer<ProcessHandle> start_replica(const fs::path& loyald, const config::Cluste
     ::posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     ::posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
     ::posix_spawn_file_actions_adddup2(&actions, STDOUT_FILENO, STDERR_FILENO);
+    // Whatever else the caller left open (a pipe, say) must not stay open for as long as the replica lives.
+    ::posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
     // Signals as in a fresh process, whatever this one's caller blocked or ignored.
     sigset_t none;
     sigset_t all;

@@ -212,6 +212,16 @@ TEST(Data, up_and_down_are_idempotent_and_wipe_wants_a_stopped_cluster) {
     EXPECT_FALSE(std::filesystem::exists(cluster.folder()));
 }
 
+// A script that reads everything `up` prints, through any descriptor, must not wait for the replicas to end.
+TEST(Data, replicas_keep_nothing_of_their_starter_open) {
+    ClusterOfProcesses cluster;
+    const std::string loyal = (program_folder() / "loyal").string();
+    const std::string up = loyal + " --cluster " + cluster.folder().string() + " cluster up";
+    const Ran ran = run({"/bin/sh", "-c", "{ " + up + " 3>&1 2>&1; } | wc -l"}, {}, std::chrono::seconds(40));
+    EXPECT_EQ(ran.exit, 0) << "the pipe stayed open";
+    EXPECT_EQ(std::atoi(ran.out.c_str()), 4) << ran.out;
+}
+
 TEST(Data, up_makes_what_is_missing) {
     ClusterOfProcesses cluster;
     const std::string other = cluster.path("other");
