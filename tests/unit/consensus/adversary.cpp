@@ -65,7 +65,7 @@ class Run {
 
     // ---- Network
 
-    void deliver_some() {
+    void deliver_now() {
         for (int round = 0; round < 2; ++round) {
             std::vector<Packet> now;
             now.swap(cluster_.bag);
@@ -95,10 +95,35 @@ class Run {
         if (!chance(probability)) {
             return;
         }
-        const std::size_t victim = pick(honest_);
-        // Sometimes the last write is lost with the process.
+        restart(pick(honest_));
+    }
+
+    void restart(std::size_t victim) {
         cluster_.restart(victim);
         cluster_.set_clock(victim, cluster_.wall_ms);
+    }
+
+    // A disk that is slow for a round, and sometimes loses what was under way, with the process.
+    void deliver_some() {
+        if (!chance(0.2)) {
+            deliver_now();
+            return;
+        }
+        const std::size_t victim = pick(honest_);
+        TestCluster::Replica& slow = cluster_.replicas[victim];
+        slow.auto_persist = false;
+        deliver_now();
+        for (std::size_t writes = below(3); writes > 0; --writes) {
+            cluster_.persist_one(victim);
+        }
+        slow.auto_persist = true;
+        if (chance(0.5)) {
+            restart(victim);
+        }
+        while (!slow.unsynced.empty()) {
+            cluster_.persist_one(victim);
+        }
+        cluster_.end_batch(victim);
     }
 
     void time_passes() {

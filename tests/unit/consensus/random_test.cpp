@@ -53,6 +53,9 @@ TEST(Random, five_replicas_that_crash) {
 TEST(RandomMutant, a_lock_that_does_not_last) {
     EXPECT_NE(first_unsafe({"N5-lock"}, 1000), 0U);
 }
+TEST(RandomMutant, votes_that_leave_before_they_are_durable) {
+    EXPECT_NE(first_unsafe({"D1"}, 1000), 0U);
+}
 TEST(RandomMutant, a_new_view_of_one_voter_twice) {
     EXPECT_NE(first_unsafe({"V5-distinct"}, 1000), 0U);
 }
