@@ -69,7 +69,12 @@ void Client::read(kvstore::Range range, OnRead done) {
 void Client::read_stale(kvstore::Range range, OnRead done, std::optional<ReplicaId> from) {
     auto shared = std::make_shared<OnRead>(std::move(done));
     if (!state_->submit([state = state_.get(), range = std::move(range), shared, from]() mutable {
-            state->read(std::move(range), std::move(*shared), from ? *from : state->some_replica());
+            if (from) {
+                state->read(std::move(range), std::move(*shared), from);
+            } else {
+                state->read_from_somebody(range, *shared, state->links.size(),
+                                          state->now_ms() + state->options.timeout_ms);
+            }
         })) {
         ReadResult refused;
         refused.why = closed_text;

@@ -114,6 +114,7 @@ void Client::State::shut_down() {
     for (auto& task : tasks) {
         task();
     }
+    closing = true;
     session.close("the client was closed");
     while (!asks.empty()) {
         answer(asks.begin()->first, fail(Errc::unavailable, "the client was closed"));
@@ -177,7 +178,7 @@ std::string Client::State::links_text() const {
         }
     }
     return std::to_string(up) + " of " + std::to_string(links.size()) + " replicas can be reached, at least " +
-           std::to_string(membership.quorum().w) + " must be (" + errors + "); are they running?";
+           std::to_string(membership.quorum().w) + " must be; are they running? (" + errors + ")";
 }
 
 void Client::State::frame_received(std::uint16_t replica, const Bytes& frame) {
@@ -284,6 +285,22 @@ void Client::State::read(kvstore::Range range, OnRead done, std::optional<Replic
             done(result);
         },
         stale_from);
+}
+
+// From whoever can be reached: at the start nobody knows yet who that is.
+void Client::State::read_from_somebody(const kvstore::Range& range, const OnRead& done, std::size_t attempts,
+                                       std::uint64_t deadline_ms) {
+    read(
+        range,
+        [this, range, done, attempts, deadline_ms](const ReadResult& result) {
+            const bool again = !result.ok && !result.denied && attempts > 1 && now_ms() < deadline_ms && !closing;
+            if (again) {
+                read_from_somebody(range, done, attempts - 1, deadline_ms);
+            } else {
+                done(result);
+            }
+        },
+        some_replica());
 }
 
 // In turn, those that are connected first.

@@ -56,6 +56,8 @@ struct Client::State final : LinkObserver {
 
     void write(kvstore::Operation operation, OnWrite done);
     void read(kvstore::Range range, OnRead done, std::optional<consensus::ReplicaId> stale_from);
+    void read_from_somebody(const kvstore::Range& range, const OnRead& done, std::size_t attempts,
+                            std::uint64_t deadline_ms);
     [[nodiscard]] consensus::ReplicaId some_replica();
     [[nodiscard]] bool take_place(const char*& why);
 
@@ -88,6 +90,7 @@ struct Client::State final : LinkObserver {
     boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work{io.get_executor()};
     boost::asio::steady_timer tick_timer{io};
     bool ticking = false;
+    bool closing = false;
     Session session;
     std::vector<std::unique_ptr<ReplicaLink>> links;
     std::vector<std::uint64_t> last_failure_ms;  // by replica; 0: none

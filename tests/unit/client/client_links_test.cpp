@@ -38,6 +38,22 @@ TEST(ClientLinks, writes_and_reads_back) {
     EXPECT_TRUE(client->read_sync(key_range("absent")).range.items.empty());
 }
 
+TEST(ClientLinks, a_stale_read_comes_from_whoever_is_there_or_from_the_one_that_was_named) {
+    LoopbackCluster cluster;
+    cluster.stop(0);
+    cluster.stop(1);
+    for (int i = 0; i < 4; ++i) {
+        const auto client = open(cluster.options());
+        const ReadResult read = client->read_stale_sync(key_range("k"));
+        EXPECT_TRUE(read.ok) << read.why;
+    }
+    const auto client = open(cluster.options());
+    const auto begun = Clock::now();
+    EXPECT_FALSE(client->read_stale_sync(key_range("k"), ReplicaId(1)).ok);
+    EXPECT_LT(Clock::now() - begun, soon);
+    EXPECT_TRUE(client->read_stale_sync(key_range("k"), ReplicaId(3)).ok);
+}
+
 TEST(ClientLinks, a_value_of_a_mebibyte_fits) {
     LoopbackCluster cluster;
     const auto client = open(cluster.options());
