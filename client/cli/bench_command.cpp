@@ -34,7 +34,7 @@ std::atomic<bool> interrupted = false;
 void catch_interrupt() {
     struct sigaction action {};
     action.sa_handler = [](int) { interrupted = true; };
-    action.sa_flags = SA_RESETHAND;
+    action.sa_flags = static_cast<int>(SA_RESETHAND);
     ::sigemptyset(&action.sa_mask);
     ::sigaction(SIGINT, &action, nullptr);
 }
