@@ -92,6 +92,7 @@ std::string progress_text(const BenchProgress& now, const BenchProgress& before)
 Answer<BenchReport> run_plan(const BenchPlan& plan, const std::vector<std::unique_ptr<client::Client>>& clients,
                              HistoryFile* history) {
     std::vector<client::Client*> pointers;
+    pointers.reserve(clients.size());
     for (const auto& client : clients) {
         pointers.push_back(client.get());
     }

@@ -11,7 +11,7 @@
 #include "client/cli/failure.h"
 #include "client/cli/output.h"
 
-namespace CLI {
+namespace CLI {  // NOLINT(readability-identifier-naming): the name is CLI11's
 class App;
 }
 

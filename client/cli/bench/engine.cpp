@@ -182,7 +182,7 @@ struct BenchEngine::State : std::enable_shared_from_this<BenchEngine::State> {
         }
     }
 
-    void complete(Caller& caller, Ending ending) {
+    void complete(Caller& caller, const Ending& ending) {
         const std::uint64_t now = now_ns();
         if (history != nullptr) {
             history->add(entry_of(caller, ending, now));
