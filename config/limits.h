@@ -47,7 +47,10 @@ inline constexpr std::uint64_t height_max = std::uint64_t{1} << 62;
 
 // ---- Sessions (C1, C4)
 inline constexpr std::size_t session_window = 1024;  // outstanding operations of one session
-inline constexpr std::size_t sessions_per_client_max = 256;
+// A session lives for E after its last operation, and every run of a command-line client is one: this many a client
+// are 72 runs a second. What they remember is bounded separately.
+inline constexpr std::size_t sessions_per_client_max = std::size_t{64} << 10U;
+inline constexpr std::size_t remembered_operations_per_client_max = 4 * sessions_per_client_max;
 inline constexpr std::size_t client_outstanding_envelopes_max = 64;
 inline constexpr std::size_t client_outstanding_bytes_max = 8U << 20;
 inline constexpr std::size_t session_envelopes_in_flight = 2;

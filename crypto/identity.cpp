@@ -99,7 +99,9 @@ bool equal_constant_time(ByteView a, ByteView b) {
     return a.size() == b.size() && (a.empty() || sodium_memcmp(a.data(), b.data(), a.size()) == 0);
 }
 
-SecretBytes::SecretBytes(std::size_t size) : data_(static_cast<std::uint8_t*>(sodium_malloc(size))), size_(size) {
+SecretBytes::SecretBytes(std::size_t size) : size_(size) {
+    initialize();  // sodium_malloc aborts without
+    data_ = static_cast<std::uint8_t*>(sodium_malloc(size));
     LOYAL_ASSERT(data_ != nullptr, "out of memory for a secret");
     sodium_memzero(data_, size_);
 }

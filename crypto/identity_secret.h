@@ -28,7 +28,7 @@ class SecretBytes {
     void make_read_only() noexcept;
 
  private:
-    std::uint8_t* data_;
+    std::uint8_t* data_ = nullptr;
     std::size_t size_;
 };
 

@@ -102,7 +102,7 @@ Result<Replies> BlockExecutor::execute(const consensus::Envelope& envelope) {
     }
     if (submission.session != nullptr) {
         context_.overlay.count_session_change(before, submission.session->size());
-        context_.directory.touch(submission.key, submission.session->last_executed());
+        context_.directory.touch(submission.key, submission.session->last_executed(), submission.session->size());
     }
     return replies;
 }
@@ -127,7 +127,8 @@ Status BlockExecutor::refusal_of(const Submission& submission, Seq seq) const {
     }
     // A number that wrapped around belongs to no window either.
     const bool wrapped = seq < submission.envelope.seq0;
-    return wrapped || beyond_window(submission.low(), seq) ? Status::window : Status::ok;
+    const bool full = !context_.directory.may_remember(submission.key.client);
+    return wrapped || full || beyond_window(submission.low(), seq) ? Status::window : Status::ok;
 }
 
 Result<Outcome> BlockExecutor::execute_operation(Submission& submission, std::size_t index) {

@@ -191,33 +191,45 @@ bool beyond_horizon(Hlc not_after, Hlc now) {
 
 bool SessionDirectory::has_room(const consensus::ClientId& client) const {
     const auto found = clients_.find(client);
-    return found == clients_.end() || found->second.size() < limits::sessions_per_client_max;
+    return found == clients_.end() || found->second.sessions.size() < bounds_.sessions_per_client_max;
+}
+
+bool SessionDirectory::may_remember(const consensus::ClientId& client) const {
+    const auto found = clients_.find(client);
+    return found == clients_.end() || found->second.operations < bounds_.operations_per_client_max;
 }
 
 std::optional<SessionKey> SessionDirectory::evictable(const consensus::ClientId& client, Hlc now) const {
     const auto found = clients_.find(client);
-    if (found == clients_.end()) {
+    if (found == clients_.end() || found->second.by_age.empty()) {
         return std::nullopt;
     }
-    // Ties go to the smaller session id, which the map's order gives: the same choice at every replica.
-    const auto& sessions = found->second;
-    const auto oldest = std::min_element(sessions.begin(), sessions.end(),
-                                         [](const auto& a, const auto& b) { return a.second < b.second; });
-    if (oldest == sessions.end() || !over_horizon(oldest->second, now)) {
-        return std::nullopt;
-    }
-    return SessionKey{client, oldest->first};
+    const auto& [last_executed, session] = *found->second.by_age.begin();
+    return over_horizon(last_executed, now) ? std::optional(SessionKey{client, session}) : std::nullopt;
 }
 
-void SessionDirectory::touch(const SessionKey& key, Hlc last_executed) {
-    clients_[key.client][key.session] = last_executed;
+void SessionDirectory::touch(const SessionKey& key, Hlc last_executed, std::size_t operations) {
+    Client& client = clients_[key.client];
+    Entry& entry = client.sessions[key.session];
+    client.by_age.erase({entry.last_executed, key.session});
+    client.by_age.emplace(last_executed, key.session);
+    client.operations += operations - entry.operations;  // unsigned: wraps back when it shrinks
+    entry = {last_executed, operations};
 }
 
 void SessionDirectory::remove(const SessionKey& key) {
     const auto found = clients_.find(key.client);
-    if (found != clients_.end()) {
-        found->second.erase(key.session);
+    if (found == clients_.end()) {
+        return;
     }
+    Client& client = found->second;
+    const auto session = client.sessions.find(key.session);
+    if (session == client.sessions.end()) {
+        return;
+    }
+    client.by_age.erase({session->second.last_executed, key.session});
+    client.operations -= session->second.operations;
+    client.sessions.erase(session);
 }
 
 }  // namespace loyal::kvstore

@@ -11,9 +11,11 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "config/bytes.h"
+#include "config/limits.h"
 #include "config/result.h"
 #include "consensus/types.h"
 #include "kvstore/operation.h"
@@ -74,20 +76,42 @@ class Session {
 // not_after > now + E: too far ahead to be executed at `now`.
 [[nodiscard]] bool beyond_horizon(consensus::Hlc not_after, consensus::Hlc now);
 
+// The same at every replica of a cluster, or their states part ways; smaller in tests only.
+struct SessionBounds {
+    std::size_t sessions_per_client_max = limits::sessions_per_client_max;
+    std::size_t operations_per_client_max = limits::remembered_operations_per_client_max;
+};
+
 // The sessions of every client with their last execution; derived from the sessions table when it is opened.
 class SessionDirectory {
  public:
+    explicit SessionDirectory(const SessionBounds& bounds) : bounds_(bounds) {}
+
     // True if the client may open another one.
     [[nodiscard]] bool has_room(const consensus::ClientId& client) const;
+    // True if one more operation of the client may be remembered.
+    [[nodiscard]] bool may_remember(const consensus::ClientId& client) const;
     // Its longest idle session, if nothing that it ever executed can still be timely: now > last execution + E. Every
     // executed envelope had not_after <= execution + E, so all of them have expired by then and a replayed one can
     // never execute again (pitfall 22).
     [[nodiscard]] std::optional<SessionKey> evictable(const consensus::ClientId& client, consensus::Hlc now) const;
-    void touch(const SessionKey& key, consensus::Hlc last_executed);
+    // `operations`: how many the session remembers.
+    void touch(const SessionKey& key, consensus::Hlc last_executed, std::size_t operations);
     void remove(const SessionKey& key);
 
  private:
-    std::map<consensus::ClientId, std::map<consensus::SessionId, consensus::Hlc>> clients_;
+    struct Entry {
+        consensus::Hlc last_executed;
+        std::size_t operations = 0;
+    };
+    struct Client {
+        std::map<consensus::SessionId, Entry> sessions;
+        // Ties go to the smaller session id: the same choice at every replica.
+        std::set<std::pair<consensus::Hlc, consensus::SessionId>> by_age;
+        std::size_t operations = 0;
+    };
+    SessionBounds bounds_;
+    std::map<consensus::ClientId, Client> clients_;
 };
 
 }  // namespace loyal::kvstore

@@ -264,8 +264,8 @@ Result<StateMeta> load_meta(const ReadTxn& txn) {
     return genesis_meta();
 }
 
-Result<SessionDirectory> load_directory(const ReadTxn& txn) {
-    SessionDirectory directory;
+Result<SessionDirectory> load_directory(const ReadTxn& txn, const SessionBounds& bounds) {
+    SessionDirectory directory(bounds);
     auto entry = txn.seek(sessions_table, {});
     while (entry && *entry) {
         const auto key = decode_session_key((*entry)->key);
@@ -276,7 +276,7 @@ Result<SessionDirectory> load_directory(const ReadTxn& txn) {
         if (!session) {
             return tl::unexpected(session.error());
         }
-        directory.touch(*key, session->last_executed());
+        directory.touch(*key, session->last_executed(), session->size());
         entry = txn.seek(sessions_table, (*entry)->key, true);
     }
     if (!entry) {
@@ -300,7 +300,7 @@ Result<std::unique_ptr<StateMachine>> StateMachine::open(Store& kv, StateMachine
     if (!meta) {
         return tl::unexpected(meta.error());
     }
-    auto directory = load_directory(**txn);
+    auto directory = load_directory(**txn, options.session_bounds);
     if (!directory) {
         return tl::unexpected(directory.error());
     }

@@ -19,6 +19,7 @@
 #include "consensus/envelope.h"
 #include "consensus/messages.h"
 #include "kvstore/operation.h"
+#include "kvstore/sessions.h"
 #include "kvstore/store.h"
 
 namespace loyal::kvstore {
@@ -61,6 +62,7 @@ struct StateMachineOptions {
     std::map<consensus::ClientId, std::uint8_t> rights;  // bits below
     // Test switches, as in consensus::Options: "C4" (no deduplication), "horizon" (not_after is not looked at).
     std::vector<std::string> rules_off;
+    SessionBounds session_bounds;
 };
 inline constexpr std::uint8_t right_read = 1;
 inline constexpr std::uint8_t right_write = 2;

@@ -182,7 +182,7 @@ TEST(Sessions, an_envelope_too_far_ahead_is_refused_and_not_recorded) {
 // Opens all sessions a client may have, at start_ms + 1.
 void fill_sessions(Machine& machine, const consensus::ClientId& client) {
     std::vector<consensus::Envelope> envelopes;
-    for (std::size_t i = 0; i < limits::sessions_per_client_max; ++i) {
+    for (std::size_t i = 0; i < test::sessions_max; ++i) {
         Submission submission = puts(1, 1);
         submission.client = client;
         submission.session = 1000 + i;
@@ -207,6 +207,30 @@ TEST(Sessions, a_client_with_too_many_sessions_gets_no_other_until_one_is_idle_f
     EXPECT_EQ(machine.execute_at({envelope_of(submission)}, idle_ms + 1).replies.at(0).outcomes.at(0).status,
               Status::ok);
     EXPECT_EQ(version_of(machine, "new"), 2U);  // of clients a and b
+}
+
+TEST(Sessions, a_client_is_remembered_up_to_a_bound_that_acknowledging_gives_back) {
+    Machine machine;
+    std::vector<consensus::Envelope> envelopes;
+    constexpr std::size_t batch = limits::envelope_ops_max;
+    constexpr std::size_t a_session = limits::session_window / batch;
+    for (std::size_t i = 0; i < test::operations_max / batch; ++i) {
+        Submission submission = puts(1 + (i % a_session) * batch, batch);
+        submission.session = 1000 + i / a_session;
+        submission.ack_low = 1;  // so that the window holds the numbers 1 to 1024
+        envelopes.push_back(envelope_of(submission));
+    }
+    machine.execute_at(envelopes, start_ms + 1);
+    Submission more = puts(1, 1, "more");
+    EXPECT_EQ(machine.submit(more).at(0).status, Status::window);
+    machine.flush();
+    machine.reopen();
+    EXPECT_EQ(machine.submit(more).at(0).status, Status::window);
+    Submission acknowledging = puts(limits::session_window + 1, 1);
+    acknowledging.session = 1000;
+    acknowledging.ack_low = limits::session_window + 1;
+    EXPECT_EQ(machine.submit(acknowledging).at(0).status, Status::ok);
+    EXPECT_EQ(machine.submit(more).at(0).status, Status::ok);
 }
 
 TEST(Sessions, replicas_that_restart_evict_the_same_session) {
@@ -240,7 +264,7 @@ std::uint64_t versions_after_replay(std::vector<std::string> rules_off) {
     victim.not_after = Hlc(start_ms + horizon_ms, std::uint16_t{0});  // as late as it may be
     machine.execute_at({envelope_of(victim)}, start_ms);
     std::vector<consensus::Envelope> others;
-    for (std::size_t i = 0; i < limits::sessions_per_client_max; ++i) {
+    for (std::size_t i = 0; i < test::sessions_max; ++i) {
         Submission other = puts(1, 1);
         other.session = 1000 + i;
         other.not_after = Hlc(start_ms + horizon_ms + 60'000, std::uint16_t{0});

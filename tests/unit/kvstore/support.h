@@ -138,8 +138,12 @@ inline consensus::BlockPtr block_on(const consensus::BlockPtr& parent,
     return must(consensus::make_block(context, header, {}, body));
 }
 
+// Few enough sessions to fill them all in one block.
+inline constexpr std::size_t sessions_max = 256;
+inline constexpr std::size_t operations_max = 3 * limits::session_window;
 inline StateMachineOptions two_clients(std::vector<std::string> rules_off = {}) {
     StateMachineOptions options;
+    options.session_bounds = {sessions_max, operations_max};
     options.rights[client_of('a')] = right_read | right_write;
     options.rights[client_of('b')] = right_read | right_write;
     options.rights[client_of('r')] = right_read;

@@ -10,6 +10,7 @@
 #include "replica/background.h"
 #include "replica/executor.h"
 #include "replica/log_writer.h"
+#include "replica/serve_committed.h"
 #include "replica/verify_pool.h"
 #include "wire/codec.h"
 
@@ -192,6 +193,7 @@ struct FakeMachine final : kvstore::StateMachine {
     }
     [[nodiscard]] bool may_read(const consensus::ClientId& client) const override { return client.bytes[0] == 1; }
     [[nodiscard]] Height executed() const override { return height; }
+    [[nodiscard]] consensus::BlockRef executed_block() const override { return {executed(), {}}; }
     [[nodiscard]] consensus::Hlc hlc() const override { return {}; }
     [[nodiscard]] kvstore::Revision revision() const override { return {}; }
     [[nodiscard]] Height durable_height() const override { return Height(durable.load()); }
