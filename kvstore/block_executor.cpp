@@ -88,6 +88,7 @@ Result<Replies> BlockExecutor::execute(const consensus::Envelope& envelope) {
     const std::size_t before = submission.session != nullptr ? submission.session->size() : 0;
     if (submission.session != nullptr && submission.timely()) {
         submission.session->acknowledge(envelope.ack_low);
+        context_.directory.touch(submission.key, submission.session->last_executed(), submission.session->size());
     }
     for (std::uint16_t i = 0; i < envelope.count; ++i) {
         const Seq seq = envelope.seq0.plus(i);
