@@ -61,8 +61,9 @@ struct Timers {  // ms; defaults of PROTOCOL.md §11, LAN
 
 struct Cluster {
     std::filesystem::path directory;  // of the file; keys, data and run folders are below it
-    crypto::Digest cluster_id;        // hash of the fields listed in config/id.cpp; checked against the file's fields when read
-    std::string instance;             // random, hex
+    crypto::Digest
+        cluster_id;        // hash of the fields listed in config/id.cpp; checked against the file's fields when read
+    std::string instance;  // random, hex
     std::uint32_t epoch = 0;
     consensus::FaultModel fault_model = consensus::FaultModel::byzantine;
     CrashMode crash_mode = CrashMode::recovery;

@@ -26,10 +26,6 @@ constexpr std::uint16_t client_port_offset = 100;
 constexpr std::uint16_t http_port_offset = 200;
 static_assert(limits::replicas_max <= client_port_offset, "the three port ranges do not overlap");
 
-tl::unexpected<Error> invalid(std::string message) {
-    return fail(Errc::invalid_argument, std::move(message));
-}
-
 // What init has created, removed again in reverse order unless it is kept.
 class Undo {
  public:

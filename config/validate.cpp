@@ -17,10 +17,6 @@ namespace {
 using consensus::FaultModel;
 using consensus::Quorum;
 
-tl::unexpected<Error> invalid(std::string message) {
-    return fail(Errc::invalid_argument, std::move(message));
-}
-
 Result<void> check_ids(const Cluster& cluster) {
     std::set<std::uint16_t> seen;
     for (const auto& replica : cluster.replicas) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "config/cluster.h"
@@ -10,6 +11,10 @@ namespace loyal::config {
 
 inline constexpr std::uint64_t timer_ms_max = 3'600'000;
 inline constexpr std::uint64_t log_quota_bytes_min = std::uint64_t{64} << 20;
+
+[[nodiscard]] inline tl::unexpected<Error> invalid(std::string message) {
+    return fail(Errc::invalid_argument, std::move(message));
+}
 
 // Whether `n` replicas can form a cluster of this model at all.
 [[nodiscard]] Result<void> check_replica_count(consensus::FaultModel model, std::size_t n);

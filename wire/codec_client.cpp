@@ -8,8 +8,6 @@ namespace {
 
 using namespace detail;
 
-constexpr std::size_t fault_name_bytes_max = 256;
-
 void fill(v1::ClientFrame& out, const Submit& message) {
     assign(out.mutable_submit(), message.envelope.bytes);
 }

@@ -83,13 +83,6 @@ void fill(v1::PeerFrame& out, const PreVoteGrant& message) {
 
 // ---- Decoding
 
-bool view_ok(std::uint64_t view) {
-    return view <= limits::view_max;
-}
-bool height_ok(std::uint64_t height) {
-    return height <= limits::height_max;
-}
-
 Result<BlockPtr> block_from(const ClusterContext& context, const v1::Block& in, const char* what) {
     if (in.header().size() != header_bytes) {
         return malformed(what, "a block header of " + std::to_string(in.header().size()) + " bytes");

@@ -18,7 +18,6 @@ using consensus::View;
 
 constexpr std::size_t why_bytes_max = 512;
 constexpr std::size_t status_bytes_max = 256U << 10U;
-constexpr std::size_t fault_name_bytes_max = 256;
 // What an OutcomeReply or a ReadReply takes in a frame besides its result, and a Reply besides its outcomes: fixed
 // fields of at most 11 bytes each, a digest, tags and lengths.
 constexpr std::size_t outcome_overhead_bytes = 192;
@@ -96,13 +95,6 @@ void fill(v1::ReplicaFrame& out, const FaultSet& message) {
 }
 
 // ---- Decoding
-
-bool view_ok(std::uint64_t view) {
-    return view <= limits::view_max;
-}
-bool height_ok(std::uint64_t height) {
-    return height <= limits::height_max;
-}
 
 Result<ReplicaMessage> welcome_from(const v1::Welcome& in) {
     if (!replica_ok(in.replica()) || !replica_ok(in.primary()) || !view_ok(in.view())) {

@@ -76,4 +76,13 @@ template <class Fixed>
     return consensus::ReplicaId(static_cast<std::uint16_t>(id));
 }
 
+// Bounds of plain fields.
+inline constexpr std::size_t fault_name_bytes_max = 256;
+[[nodiscard]] inline bool view_ok(std::uint64_t view) {
+    return view <= limits::view_max;
+}
+[[nodiscard]] inline bool height_ok(std::uint64_t height) {
+    return height <= limits::height_max;
+}
+
 }  // namespace loyal::wire::detail
