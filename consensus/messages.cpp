@@ -212,6 +212,12 @@ Bytes encode_header(const Header& header) {
     return writer.take();
 }
 
+Bytes encode_signed_header(const Block& block) {
+    CanonicalWriter writer(header_bytes + block.signature.bytes.size());
+    write(writer, block.header);
+    return writer.signature(block.signature).take();
+}
+
 Result<Header> decode_header(ByteView bytes) {
     CanonicalReader reader(bytes);
     Header header = read_header(reader);

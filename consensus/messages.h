@@ -172,6 +172,8 @@ using PeerMessage =
 [[nodiscard]] Result<NewView> decode_new_view(ByteView bytes);
 // header | signature | body. Parses the body and computes the id; checks body_root, body_bytes and envelopes count.
 [[nodiscard]] Bytes encode_block(const Block& block);
+// header | signature: what convicts a leader, without the body that the header binds.
+[[nodiscard]] Bytes encode_signed_header(const Block& block);
 [[nodiscard]] Result<BlockPtr> decode_block(const ClusterContext& context, ByteView bytes);
 [[nodiscard]] Result<BlockPtr> make_block(const ClusterContext& context, const Header& header,
                                           const crypto::Signature& signature, SharedBytes body);

@@ -237,7 +237,7 @@ void Core::State::on_equivocation(const BlockPtr& first, const BlockPtr& second)
         return;
     }
     const View view = first->header.view;
-    emit(Accuse{leader_of(view, quorum.n), "E1", encode_block(*first), encode_block(*second)});
+    emit(Accuse{leader_of(view, quorum.n), "E1", encode_signed_header(*first), encode_signed_header(*second)});
     if (in_view() && (view == vs.entered || !rules.has("V1"))) {
         start_view_change(rules.has("V1") ? vs.entered.next() : view.next());
     }
