@@ -43,11 +43,22 @@ void Replica::State::on_peer_state(consensus::ReplicaId peer, bool up, const std
     }
 }
 
+// A short message that nothing waits before is checked on the spot: waking a worker takes longer than a signature. Only
+// a few a batch, so that a flood still goes to the workers and their turns.
+void Replica::State::verify(VerifyTask task) {
+    if (checks_here_left > 0 && task.frame.size() <= check_here_bytes_max && pool->waiting() == 0) {
+        --checks_here_left;
+        verified.push(pool->verify(std::move(task)));
+        return;
+    }
+    pool->submit(std::move(task));
+}
+
 void Replica::State::on_peer_frames(consensus::ReplicaId from, Link& link, std::vector<Bytes>&& frames) {
     for (Bytes& frame : frames) {
         link.inbound_bytes += frame.size();
         ++link.inbound_frames;
-        pool->submit({link.id(), PeerFrame{from}, std::move(frame)});
+        verify({link.id(), PeerFrame{from}, std::move(frame)});
     }
     if (link.inbound_bytes > limits::peer_inbound_bytes_max) {
         link.pause(Link::pause_own);
@@ -59,7 +70,7 @@ void Replica::State::on_client_frames(Link& link, const consensus::ClientId& cli
     for (Bytes& frame : frames) {
         link.inbound_bytes += frame.size();
         ++link.inbound_frames;
-        pool->submit({link.id(), ClientFrame{client}, std::move(frame)});
+        verify({link.id(), ClientFrame{client}, std::move(frame)});
     }
     if (link.inbound_bytes > limits::client_inbound_bytes_max ||
         link.inbound_frames > 2 * limits::client_outstanding_envelopes_max) {
@@ -263,6 +274,7 @@ void Replica::State::begin_input() {
 
 void Replica::State::end_batch() {
     batch_open = false;
+    checks_here_left = checks_here_max;
     if (!stopping) {
         node.end_of_batch();
         flush();

@@ -87,7 +87,7 @@ void VerifyPool::run() {
         for (VerifyTask& task : batch) {
             const std::size_t bytes = task.frame.size();
             results_.push(verify(std::move(task)));
-            waiting_.fetch_sub(1, std::memory_order_relaxed);
+            waiting_.fetch_sub(1, std::memory_order_release);
             waiting_bytes_.fetch_sub(bytes, std::memory_order_relaxed);
         }
         lock.lock();

@@ -51,9 +51,12 @@ class VerifyPool {
     VerifyPool& operator=(const VerifyPool&) = delete;
 
     void submit(VerifyTask task);
+    // The same work on the caller's thread; the result is the caller's to hand on.
+    [[nodiscard]] VerifyResult verify(VerifyTask task) const;
     // Drops what waits.
     void stop();
-    [[nodiscard]] std::size_t waiting() const { return waiting_.load(std::memory_order_relaxed); }
+    // Zero: the results of everything that was submitted are in the inbox.
+    [[nodiscard]] std::size_t waiting() const { return waiting_.load(std::memory_order_acquire); }
     [[nodiscard]] std::size_t waiting_bytes() const { return waiting_bytes_.load(std::memory_order_relaxed); }
 
  private:
@@ -64,7 +67,6 @@ class VerifyPool {
     };
     void run();
     [[nodiscard]] std::optional<std::uint64_t> next_lane();
-    [[nodiscard]] VerifyResult verify(VerifyTask task) const;
     [[nodiscard]] std::variant<PeerVerified, EnvelopeVerified, wire::ClientMessage, Error> check(
         const VerifyTask& task) const;
 
