@@ -17,6 +17,13 @@ namespace loyal::kvstore {
 
 namespace {
 
+// The thread sanitizer's address space has no room for two maps of a tebibyte.
+#if defined(LOYAL_THREAD_SANITIZER)
+constexpr std::size_t map_bytes_max = std::size_t{16} << 30U;
+#else
+constexpr std::size_t map_bytes_max = limits::lmdb_map_bytes;
+#endif
+
 // Readers at one time: executor, log reader, background threads and their idle, pooled transactions.
 constexpr unsigned readers_max = 126;
 constexpr std::size_t idle_readers_max = 8;
@@ -412,7 +419,7 @@ Result<void> open_environment(Environment& environment, const LmdbOptions& optio
         environment.env = nullptr;
         return environment.error(rc, "start LMDB");
     }
-    mdb_env_set_mapsize(environment.env, options.map_bytes);
+    mdb_env_set_mapsize(environment.env, std::min(options.map_bytes, map_bytes_max));
     mdb_env_set_maxdbs(environment.env, static_cast<MDB_dbi>(options.tables.size()));
     mdb_env_set_maxreaders(environment.env, readers_max);
     const unsigned flags = MDB_NOTLS | (options.lazy ? MDB_NOMETASYNC : 0U);
