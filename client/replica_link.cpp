@@ -38,7 +38,7 @@ struct ReplicaLink::Attempt {
     tcp::socket socket;
     tcp::resolver resolver;
     wire::SecureChannel channel;
-    std::array<std::uint8_t, read_bytes> buffer;
+    std::array<std::uint8_t, read_bytes> buffer{};
     Bytes queued;   // to be written next
     Bytes writing;  // empty: nothing is on its way
 };

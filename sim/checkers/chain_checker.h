@@ -27,7 +27,8 @@ class ChainChecker {
     [[nodiscard]] Finding executed(consensus::ReplicaId replica, const consensus::Block& block,
                                    const kvstore::ExecutedBlock& result);
 
-    // ---- What clients saw: outcomes of writes, results of reads (ordered ones too). A mark is taken when an operation begins and handed back when it ends.
+    // ---- What clients saw: outcomes of writes, results of reads (ordered ones too). A mark is taken when an operation
+    // begins and handed back when it ends.
     struct Mark {
         kvstore::Revision completed;  // at least this had taken effect before the operation began
     };

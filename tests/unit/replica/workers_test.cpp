@@ -67,7 +67,9 @@ struct FakeLog final : kvstore::ConsensusLog {
         ++transactions;
         return {};
     }
-    [[nodiscard]] Result<consensus::Recovered> recover(const consensus::BlockRef&) const override { return consensus::Recovered{}; }
+    [[nodiscard]] Result<consensus::Recovered> recover(const consensus::BlockRef&) const override {
+        return consensus::Recovered{};
+    }
     [[nodiscard]] Result<std::optional<consensus::BlockPtr>> block(const crypto::Digest&) const override {
         return std::nullopt;
     }
@@ -150,7 +152,9 @@ TEST_F(WorkersDeathTest, a_log_that_cannot_be_written_ends_the_process_by_name) 
         [[nodiscard]] Result<void> append(const std::vector<consensus::Persist>&) override {
             return fail(Errc::disk_full, "no space left");
         }
-        [[nodiscard]] Result<consensus::Recovered> recover(const consensus::BlockRef&) const override { return consensus::Recovered{}; }
+        [[nodiscard]] Result<consensus::Recovered> recover(const consensus::BlockRef&) const override {
+            return consensus::Recovered{};
+        }
         [[nodiscard]] Result<std::optional<consensus::BlockPtr>> block(const crypto::Digest&) const override {
             return std::nullopt;
         }
