@@ -154,7 +154,9 @@ TEST(InitCluster, base_port_zero_gives_free_and_different_ports) {
     const auto report = init_cluster(folder.path(), options);
     ASSERT_TRUE(report) << report.error().message;
     std::set<std::uint16_t> ports;
-    for (const auto& replica : load_cluster(folder.path()).value().replicas) {
+    const auto loaded = load_cluster(folder.path());
+    ASSERT_TRUE(loaded) << loaded.error().message;
+    for (const auto& replica : loaded->replicas) {
         ports.insert({replica.peer_port, replica.client_port, replica.http_port});
     }
     EXPECT_EQ(ports.size(), 21U);
