@@ -442,6 +442,7 @@ TEST_F(VerifyPoolTest, results_of_a_link_keep_the_order_of_its_frames) {
         EXPECT_EQ(std::get<consensus::Heartbeat>(message).committed.value, next[result.link]++);
     }
     EXPECT_EQ(next[1] + next[2] + next[3], 600U);
+    pool.stop();  // workers count down only after they have handed a result over
     EXPECT_EQ(pool.waiting(), 0U);
     EXPECT_EQ(pool.waiting_bytes(), 0U);
 }
