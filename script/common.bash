@@ -49,12 +49,13 @@ find_clang() {
     return 1
 }
 
-# Configures a preset when it was not, or when the list of arguments changed.
+# Configures a preset when it was not, or when the presets or the list of arguments changed.
 configure() {
     local preset="$1"
     shift
-    local stamp="$root/build/$preset/.configured"
-    if [[ -f "$stamp" && -f "$root/build/$preset/build.ninja" && "$(cat "$stamp")" == "$*" ]]; then
+    local stamp="$root/build/$preset/.configured" wanted
+    wanted="$(cksum < "$root/CMakePresets.json") $*"
+    if [[ -f "$stamp" && -f "$root/build/$preset/build.ninja" && "$(cat "$stamp")" == "$wanted" ]]; then
         return 0
     fi
     (cd "$root" && cmake --preset "$preset" "$@" > "/tmp/loyal-configure-$$.log" 2>&1) || {
@@ -63,5 +64,5 @@ configure() {
         return 1
     }
     rm -f "/tmp/loyal-configure-$$.log"
-    printf '%s' "$*" > "$stamp"
+    printf '%s' "$wanted" > "$stamp"
 }
