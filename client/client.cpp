@@ -95,14 +95,14 @@ void Client::status(OnStatus done, std::uint64_t timeout_ms) {
     }
 }
 
-void Client::set_fault(ReplicaId replica, std::string fault, OnFault done) {
+void Client::control(ReplicaId replica, std::string command, OnControl done) {
     if (replica.value >= state_->options.cluster.replicas.size()) {
         done(fail(Errc::invalid_argument, "there is no replica " + std::to_string(replica.value)));
         return;
     }
-    auto shared = std::make_shared<OnFault>(std::move(done));
-    if (!state_->submit([state = state_.get(), shared, replica, fault = std::move(fault)]() mutable {
-            state->ask(replica, wire::SetFault{0, std::move(fault)}, state->options.timeout_ms,
+    auto shared = std::make_shared<OnControl>(std::move(done));
+    if (!state_->submit([state = state_.get(), shared, replica, command = std::move(command)]() mutable {
+            state->ask(replica, wire::Control{0, std::move(command)}, state->options.timeout_ms,
                        [shared](Result<std::string> answered) { (*shared)(answered); });
         })) {
         (*shared)(fail(Errc::unavailable, closed_text));
@@ -153,9 +153,9 @@ std::vector<ReplicaStatus> Client::status_sync(std::uint64_t timeout_ms) {
     return wait_for(promise->get_future(), state_->thread);
 }
 
-Result<std::string> Client::set_fault_sync(ReplicaId replica, std::string fault) {
+Result<std::string> Client::control_sync(ReplicaId replica, std::string command) {
     auto promise = std::make_shared<std::promise<Result<std::string>>>();
-    set_fault(replica, std::move(fault), [promise](const Result<std::string>& result) { promise->set_value(result); });
+    control(replica, std::move(command), [promise](const Result<std::string>& result) { promise->set_value(result); });
     return wait_for(promise->get_future(), state_->thread);
 }
 

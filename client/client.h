@@ -65,7 +65,7 @@ class Client {
     using OnWrite = Session::OnWrite;
     using OnRead = Session::OnRead;
     using OnStatus = std::function<void(const std::vector<ReplicaStatus>&)>;
-    using OnFault = std::function<void(const Result<std::string>&)>;
+    using OnControl = std::function<void(const Result<std::string>&)>;
 
     // ---- Callbacks
     void write(kvstore::Operation operation, OnWrite done);
@@ -76,9 +76,10 @@ class Client {
     void read_stale(kvstore::Range range, OnRead done, std::optional<consensus::ReplicaId> from = {});
     // One element a replica, in order of id; waits at most `timeout_ms` for the slowest.
     void status(OnStatus done, std::uint64_t timeout_ms = 2'000);
-    // Experiments: needs the admin right and a cluster with experiments = true. Gives the fault that is in force then.
-    // Errors: Errc::permission, Errc::invalid_argument (unknown fault), Errc::unavailable, Errc::timed_out.
-    void set_fault(consensus::ReplicaId replica, std::string fault, OnFault done);
+    // An operator's order, a line as in replica/control.h; needs the admin right, and for experiments a cluster with
+    // experiments = true. Gives the replica's answer. Errors: Errc::permission, Errc::invalid_argument (the line),
+    // Errc::unavailable, Errc::timed_out.
+    void control(consensus::ReplicaId replica, std::string command, OnControl done);
 
     // ---- Futures
     [[nodiscard]] std::future<WriteResult> write(kvstore::Operation operation);
@@ -89,7 +90,7 @@ class Client {
     [[nodiscard]] ReadResult read_sync(kvstore::Range range);
     [[nodiscard]] ReadResult read_stale_sync(kvstore::Range range, std::optional<consensus::ReplicaId> from = {});
     [[nodiscard]] std::vector<ReplicaStatus> status_sync(std::uint64_t timeout_ms = 2'000);
-    [[nodiscard]] Result<std::string> set_fault_sync(consensus::ReplicaId replica, std::string fault);
+    [[nodiscard]] Result<std::string> control_sync(consensus::ReplicaId replica, std::string command);
 
     // What is known of the session now.
     [[nodiscard]] SessionStatus session_status();

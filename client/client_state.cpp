@@ -322,7 +322,7 @@ void Client::State::ask(ReplicaId replica, wire::ClientMessage message, std::uin
     const std::uint64_t nonce = next_nonce++;
     if (auto* status_request = std::get_if<wire::StatusRequest>(&message)) {
         status_request->nonce = nonce;
-    } else if (auto* set = std::get_if<wire::SetFault>(&message)) {
+    } else if (auto* set = std::get_if<wire::Control>(&message)) {
         set->nonce = nonce;
     }
     Ask& each = asks[nonce];
@@ -363,8 +363,8 @@ bool Client::State::take_control_message(const wire::ReplicaMessage& message) {
         answer(reply->nonce, reply->json);
         return true;
     }
-    if (const auto* set = std::get_if<wire::FaultSet>(&message)) {
-        answer(set->nonce, set->fault);
+    if (const auto* set = std::get_if<wire::ControlReply>(&message)) {
+        answer(set->nonce, set->text);
         return true;
     }
     const auto* refusal = std::get_if<wire::Refusal>(&message);

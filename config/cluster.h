@@ -42,6 +42,7 @@ struct ReplicaEntry {
     std::uint16_t peer_port = 0;
     std::uint16_t client_port = 0;
     std::uint16_t http_port = 0;
+    std::string fault;  // experiments only: a fault line that is in force from the start; empty: none
 };
 
 struct ClientEntry {
@@ -57,6 +58,10 @@ struct Timers {  // ms; defaults of PROTOCOL.md §11, LAN
     std::uint64_t progress_max_ms = 20'000;
     std::uint64_t precision_ms = 250;
     std::uint64_t message_delay_ms = 1'000;
+    bool adaptive = true;  // in the file: detector = "adaptive" or "fixed"
+    double phi_threshold = 8;
+    std::uint64_t tenure_ms = 30'000;  // 0: a primary stays until it is deposed
+    std::uint64_t tenure_blocks = 50'000;
 };
 
 struct Cluster {

@@ -74,6 +74,19 @@ static_assert(peer_inbound_bytes_max >= 2 * frame_bytes_max);
 static_assert(peer_outbound_bytes_max >= 4 * frame_bytes_max);
 static_assert(range_bytes_max + value_bytes_max <= frame_bytes_max);
 
+// ---- Operators
+inline constexpr std::size_t control_command_bytes_max = 4096;
+inline constexpr std::size_t control_text_bytes_max = 2U << 20;
+static_assert(control_text_bytes_max <= frame_bytes_max / 2);
+
+// ---- Evidence (PROTOCOL.md §16)
+inline constexpr std::size_t evidence_bytes_max = 64U << 10;  // of one: two statements, and a path between them
+inline constexpr std::size_t evidence_kept_max = 256;         // a replica; a few of each culprit are enough
+inline constexpr std::size_t evidence_per_culprit_max = 16;
+
+// ---- Experiments
+inline constexpr std::size_t message_trace_max = 8192;  // messages that a replica remembers for the lab
+
 // ---- Disk
 inline constexpr std::size_t lmdb_map_bytes = std::size_t{1} << 40;  // sparse; set once, never resized
 inline constexpr std::uint64_t log_quota_bytes = std::uint64_t{64} << 30;

@@ -136,6 +136,8 @@ void Core::State::on_received(ReplicaId from, const PeerMessage& message) {
                    [&](const Blocks& blocks) { on_blocks(from, blocks); },
                    [&](const PreVote& pre_vote) { on_pre_vote(from, pre_vote); },
                    [&](const PreVoteGrant& grant) { on_pre_vote_grant(from, grant); },
+                   [&](const ClockProbe&) { reject(from, "a clock probe is the node's to answer"); },
+                   [&](const ClockAnswer&) { reject(from, "a clock answer is the node's to read"); },
                },
                message);
 }

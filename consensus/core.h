@@ -4,6 +4,8 @@
 #pragma once
 
 #include <memory>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "consensus/input_effect.h"
@@ -22,8 +24,23 @@ struct Options {
     std::uint64_t progress_max_ms = 20'000;  // Tmax
     std::uint64_t precision_ms = 250;        // PRECISION (H2)
     std::uint64_t message_delay_ms = 1'000;  // MSGDELAY (H2)
+    // Adaptive failure detection: T2's order latencies, T3's slow guard, T4's phi accrual, L2's short first time-out.
+    // False: Tp = clamp(8*L0, Tmin, Tmax) and 10 missed heartbeats, whatever was observed.
+    bool adaptive = true;
+    double phi_threshold = 8;  // T4: suspicion at which a leader is silent
+    // L1: a leader ends its view after so long or so many blocks (0: never); byzantine mode only.
+    std::uint64_t tenure_ms = 30'000;
+    std::uint64_t tenure_blocks = 50'000;
     // Test switches: names of rules to leave out, so that a directed test can show that it fails without the rule.
     std::vector<std::string> rules_off;
+};
+
+// What a replica thinks of a peer from what it observed of it; estimates, never facts (Chandra and Toueg, JACM'96).
+struct PeerSuspicion {
+    double phi = 0;                          // phi accrual of its heartbeats (Hayashibara et al., SRDS'04)
+    double interval_ms = 0;                  // EWMA between its heartbeats
+    std::optional<double> order_latency_ms;  // p90 in its last tenure as leader (T2)
+    std::uint64_t deposed = 0;               // times that this replica saw it deposed by a time-out
 };
 
 struct Status {
@@ -41,7 +58,10 @@ struct Status {
     std::uint64_t blocks_committed = 0;
     bool halted = false;  // its state contradicts what a quorum certified: it neither votes nor executes
     std::string halt_reason;
-    std::vector<Height> peer_committed;  // as each last said
+    std::vector<Height> peer_committed;     // as each last said
+    std::vector<PeerSuspicion> suspicion;   // of each replica; own entry unused
+    std::uint64_t progress_timeout_ms = 0;  // Tp now
+    std::string last_time_out;              // why the last view change was asked for here; empty: never
 };
 
 // What a linearizable read must have executed before it may be answered (rule R2).

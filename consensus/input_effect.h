@@ -6,6 +6,7 @@
 #include <variant>
 #include <vector>
 
+#include "consensus/evidence.h"
 #include "consensus/messages.h"
 #include "crypto/verified.h"
 
@@ -62,7 +63,11 @@ struct CommitRecord {  // lazy: written with whatever comes next
     BlockRef block;
     std::optional<Certificate> certificate;  // absent in crash mode
 };
-using LogRecord = std::variant<VotingState, BlockRecord, LockRecord, NewViewRecord, ViewChangeRecord, CommitRecord>;
+struct EvidenceRecord {  // lazy as well
+    Evidence evidence;
+};
+using LogRecord =
+    std::variant<VotingState, BlockRecord, LockRecord, NewViewRecord, ViewChangeRecord, CommitRecord, EvidenceRecord>;
 
 // ---- Effects
 struct Persist {  // one synced transaction
@@ -83,10 +88,8 @@ struct ServeCommitted {  // answer a Fetch{committed} from the durable log
     Height top;   // own committed head
     Blocks tail;  // to append when everything up to `top` fitted
 };
-struct Accuse {  // two signed messages that contradict each other
-    ReplicaId culprit;
-    std::string what;     // "E1", "E2", ...
-    Bytes first, second;  // canonical bytes with signature
+struct Accuse {  // proof of a peer's guilt, found just now; its EvidenceRecord is on the way to the disk
+    Evidence evidence;
 };
 struct Rejected {  // a peer's message that broke a rule; counted, never fatal
     ReplicaId from;

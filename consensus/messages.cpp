@@ -243,8 +243,8 @@ crypto::Digest body_root_of(ByteView body) {
 
 const char* name_of(const PeerMessage& message) {
     static constexpr std::array<const char*, std::variant_size_v<PeerMessage>> names = {
-        "PROPOSE",   "VOTE",  "VIEW-CHANGE", "NEW-VIEW", "RELAY",
-        "HEARTBEAT", "FETCH", "BLOCKS",      "PRE-VOTE", "PRE-VOTE-GRANT"};
+        "PROPOSE", "VOTE",   "VIEW-CHANGE", "NEW-VIEW",       "RELAY",       "HEARTBEAT",
+        "FETCH",   "BLOCKS", "PRE-VOTE",    "PRE-VOTE-GRANT", "CLOCK-PROBE", "CLOCK-ANSWER"};
     return names.at(message.index());
 }
 

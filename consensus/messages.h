@@ -151,8 +151,19 @@ struct PreVoteGrant {  // 21
     View new_view;
 };
 
-using PeerMessage =
-    std::variant<Propose, Vote, ViewChange, NewView, Relay, Heartbeat, Fetch, Blocks, PreVote, PreVoteGrant>;
+// Clock comparison (Mills, NTP, RFC 5905 §8): four readings give an offset and how far it may be wrong. Times are
+// microseconds since 1970 by the sender's own clock. The node answers these; the core never sees a peer's clock (H4).
+struct ClockProbe {  // 22
+    std::uint64_t sent_us = 0;
+};
+struct ClockAnswer {                // 23
+    std::uint64_t probe_us = 0;     // sent_us of the probe, by the asker's clock
+    std::uint64_t received_us = 0;  // by the answerer's
+    std::uint64_t sent_us = 0;
+};
+
+using PeerMessage = std::variant<Propose, Vote, ViewChange, NewView, Relay, Heartbeat, Fetch, Blocks, PreVote,
+                                 PreVoteGrant, ClockProbe, ClockAnswer>;
 [[nodiscard]] const char* name_of(const PeerMessage& message);
 
 // Unsigned content of each signed message; signing and identity are over these.

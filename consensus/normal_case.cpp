@@ -228,7 +228,7 @@ void Core::State::maybe_vote() {
 void Core::State::on_vote(ReplicaId from, const Vote& vote) {
     const std::optional<Vote> earlier = votes.add(vote);
     if (earlier && !crash_mode) {
-        emit(Accuse{from, "E2", encode_vote(*earlier), encode_vote(vote)});
+        emit(Accuse{{EvidenceKind::two_votes, from, encode_vote(*earlier), encode_vote(vote), {}}});
     }
     if (vote.view != vs.entered || !in_view() || crash_mode || conflict_asked == vs.entered) {
         return;

@@ -61,6 +61,8 @@ Result<crypto::Verified<PeerMessage>> MessageVerifier::verify(PeerMessage messag
             [&](const Heartbeat&) { return Result<void>(); },
             [&](const PreVote&) { return Result<void>(); },
             [&](const PreVoteGrant&) { return Result<void>(); },
+            [&](const ClockProbe&) { return Result<void>(); },
+            [&](const ClockAnswer&) { return Result<void>(); },
         },
         message);
     if (!verdict) {

@@ -64,7 +64,8 @@ void Core::State::on_view_change(ReplicaId from, const ViewChange& message) {
     }
     if (known && known->new_view == message.new_view) {
         if (!crash_mode && view_change_content(*known) != view_change_content(message)) {
-            emit(Accuse{from, "E7", encode_view_change(*known), encode_view_change(message)});
+            emit(Accuse{
+                {EvidenceKind::two_view_changes, from, encode_view_change(*known), encode_view_change(message), {}}});
         }
         return;
     }
@@ -237,7 +238,11 @@ void Core::State::on_equivocation(const BlockPtr& first, const BlockPtr& second)
         return;
     }
     const View view = first->header.view;
-    emit(Accuse{leader_of(view, quorum.n), "E1", encode_signed_header(*first), encode_signed_header(*second)});
+    emit(Accuse{{EvidenceKind::two_proposals,
+                 leader_of(view, quorum.n),
+                 encode_signed_header(*first),
+                 encode_signed_header(*second),
+                 {}}});
     if (in_view() && (view == vs.entered || !rules.has("V1"))) {
         start_view_change(rules.has("V1") ? vs.entered.next() : view.next());
     }

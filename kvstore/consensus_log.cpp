@@ -51,6 +51,7 @@ class DurableLog final : public ConsensusLog {
     Result<consensus::Recovered> recover(const BlockRef& executed) const override;
     Result<std::optional<BlockPtr>> block(const crypto::Digest& id) const override;
     Result<CommittedRange> committed_range(Height from, Height top, std::size_t bytes_max) const override;
+    Result<std::vector<consensus::Evidence>> evidence() const override;
     Height committed() const override {
         const std::shared_lock guard(mutex_);
         return index_.committed().height;
@@ -183,6 +184,9 @@ Result<void> DurableLog::index_record(LogSequence sequence, const RawEntry& entr
             return apply(consensus::decode_view_change(*content).map(
                 [](consensus::ViewChange&& message) { return consensus::ViewChangeRecord{std::move(message)}; }));
         case RecordKind::commit: return apply(decode_commit(*content));
+        case RecordKind::evidence:
+            return apply(consensus::decode_evidence(*content).map(
+                [](consensus::Evidence&& evidence) { return consensus::EvidenceRecord{std::move(evidence)}; }));
         case RecordKind::mark:
         case RecordKind::block: break;
     }
@@ -487,6 +491,30 @@ Result<CommittedRange> DurableLog::committed_range(Height from, Height top, std:
         range.certificate = std::move(commit->certificate);
     }
     return range;
+}
+
+Result<std::vector<consensus::Evidence>> DurableLog::evidence() const {
+    std::vector<LogSequence> sequences;
+    {
+        const std::shared_lock guard(mutex_);
+        for (const auto& [id, sequence] : index_.evidence()) {
+            sequences.push_back(sequence);
+        }
+    }
+    std::sort(sequences.begin(), sequences.end());
+    auto txn = store_.begin_read();
+    if (!txn) {
+        return tl::unexpected(txn.error());
+    }
+    std::vector<consensus::Evidence> found;
+    for (const LogSequence sequence : sequences) {
+        auto one = payload(**txn, sequence, RecordKind::evidence).and_then(consensus::decode_evidence);
+        if (!one) {
+            return tl::unexpected(named(sequence, one.error()));
+        }
+        found.push_back(std::move(*one));
+    }
+    return found;
 }
 
 }  // namespace

@@ -48,6 +48,8 @@ class ConsensusLog {
     // `from` is above what is committed here.
     [[nodiscard]] virtual Result<CommittedRange> committed_range(consensus::Height from, consensus::Height top,
                                                                  std::size_t bytes_max) const = 0;
+    // Everything that proves a peer's guilt, oldest first.
+    [[nodiscard]] virtual Result<std::vector<consensus::Evidence>> evidence() const = 0;
     [[nodiscard]] virtual consensus::Height committed() const = 0;
     [[nodiscard]] virtual std::uint64_t used_bytes() const = 0;
 };

@@ -119,6 +119,12 @@ IndexChange change_of(const consensus::LogRecord& record, LogSequence sequence) 
                 return {};
             };
         }
+        IndexChange operator()(const consensus::EvidenceRecord& record) const {
+            return [id = consensus::evidence_id(record.evidence), at = sequence](LogIndex& index) -> Result<void> {
+                index.add_evidence(id, at);
+                return {};
+            };
+        }
         IndexChange operator()(const consensus::CommitRecord& record) const {
             std::optional<consensus::Height> certified;
             if (record.certificate) {

@@ -31,6 +31,7 @@ class LogIndex {
     void add_lock(consensus::View view, consensus::Height target, LogSequence sequence);
     void add_new_view(consensus::View view, LogSequence sequence) { new_views_[view] = sequence; }
     void add_view_change(consensus::View view, LogSequence sequence) { view_changes_[view] = sequence; }
+    void add_evidence(const crypto::Digest& id, LogSequence sequence) { evidence_.emplace(id, sequence); }
     void add_certificate(consensus::Height target, LogSequence sequence) { certificates_[target] = sequence; }
     // Indexes the chain from `block` down to what was committed before. While a block of it is missing the commit waits
     // for it. Errc::conflict when the chain does not extend the committed one.
@@ -45,6 +46,7 @@ class LogIndex {
     [[nodiscard]] std::optional<LogSequence> new_view(consensus::View view) const;
     [[nodiscard]] std::optional<LogSequence> view_change(consensus::View view) const;
     [[nodiscard]] const std::map<consensus::Height, LogSequence>& certificates() const { return certificates_; }
+    [[nodiscard]] const std::map<crypto::Digest, LogSequence>& evidence() const { return evidence_; }
     [[nodiscard]] bool has_locks() const { return any_lock_; }
     [[nodiscard]] const consensus::BlockRef& committed() const { return committed_; }
     // 1 <= height <= committed().height (asserted).
@@ -60,6 +62,7 @@ class LogIndex {
     bool any_lock_ = false;
     std::map<consensus::View, LogSequence> new_views_;
     std::map<consensus::View, LogSequence> view_changes_;
+    std::map<crypto::Digest, LogSequence> evidence_;
 };
 
 // What a record adds to the index once it is durable; empty for a voting state.

@@ -115,8 +115,12 @@ Bytes seal_record(ByteView key, const consensus::CommitRecord& record) {
     return seal_payload(key, RecordKind::commit, out.view());
 }
 
+Bytes seal_record(ByteView key, const consensus::EvidenceRecord& record) {
+    return seal_payload(key, RecordKind::evidence, consensus::encode_evidence(record.evidence));
+}
+
 Result<RecordKind> kind_of(ByteView sealed) {
-    if (sealed.size() <= crypto::seal_bytes || sealed[0] > static_cast<std::uint8_t>(RecordKind::commit)) {
+    if (sealed.size() <= crypto::seal_bytes || sealed[0] > static_cast<std::uint8_t>(RecordKind::evidence)) {
         return malformed("record of unknown kind");
     }
     return static_cast<RecordKind>(sealed[0]);

@@ -35,6 +35,7 @@ enum class RecordKind : std::uint8_t {
     new_view = 3,
     view_change = 4,
     commit = 5,
+    evidence = 6,
 };
 
 // Sealed bytes of each.
@@ -44,6 +45,7 @@ enum class RecordKind : std::uint8_t {
 [[nodiscard]] Bytes seal_record(ByteView key, const consensus::NewViewRecord& record);
 [[nodiscard]] Bytes seal_record(ByteView key, const consensus::ViewChangeRecord& record);
 [[nodiscard]] Bytes seal_record(ByteView key, const consensus::CommitRecord& record);
+[[nodiscard]] Bytes seal_record(ByteView key, const consensus::EvidenceRecord& record);
 
 // First byte; says nothing of the seal.
 [[nodiscard]] Result<RecordKind> kind_of(ByteView sealed);

@@ -24,7 +24,7 @@ SlewedClock::SlewedClock(ClockSource source)
       last_boot_us_(source_.boot_us()),
       time_us_(std::max<std::int64_t>(0, source_.wall_us())) {}
 
-std::uint64_t SlewedClock::now_ms() {
+std::uint64_t SlewedClock::now_us() {
     const std::int64_t boot = source_.boot_us();
     const std::int64_t elapsed = std::max<std::int64_t>(0, boot - last_boot_us_);
     last_boot_us_ = std::max(last_boot_us_, boot);
@@ -32,7 +32,7 @@ std::uint64_t SlewedClock::now_ms() {
     error_us_ = source_.wall_us() - time_us_;
     const std::int64_t slew_max = elapsed / slew_divisor;
     time_us_ += std::clamp(error_us_, -slew_max, slew_max);
-    return static_cast<std::uint64_t>(time_us_ / 1'000);
+    return static_cast<std::uint64_t>(time_us_);
 }
 
 }  // namespace loyal::replica

@@ -23,7 +23,8 @@ class SlewedClock {
     explicit SlewedClock(ClockSource source = ClockSource::system());
 
     // Milliseconds since 1970.
-    [[nodiscard]] std::uint64_t now_ms();
+    [[nodiscard]] std::uint64_t now_ms() { return now_us() / 1'000; }
+    [[nodiscard]] std::uint64_t now_us();
     // How far the wall clock was ahead of this one at the last reading.
     [[nodiscard]] std::int64_t behind_wall_us() const { return error_us_; }
 

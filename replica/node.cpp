@@ -106,6 +106,8 @@ struct Node::State final : ReadView {
     void refuse(LinkId link, const consensus::Envelope& envelope, wire::RefusalCode code, std::string why);
     void refuse_read(LinkId link, const wire::Read& request);
     void reply(const kvstore::Replies& replies);
+    void submit(crypto::Verified<consensus::Envelope> envelope);
+    void misbehave();
     void count(const std::string& why);
     [[nodiscard]] consensus::Hlc current_hlc() const;
     [[nodiscard]] ReplyContext reply_context() const { return {self, quorum, view, current_hlc()}; }
@@ -135,6 +137,7 @@ struct Node::State final : ReadView {
     crypto::Digest executed_digest;
     consensus::Hlc executed_hlc;
     std::uint64_t wall_ms = 0;
+    std::uint64_t monotonic_ms = 0;  // counted in ticks
     bool view_moved = false;
     mutable NodeCounters counters;
 };
@@ -239,6 +242,30 @@ void Node::State::refuse_read(LinkId link, const wire::Read& request) {
     }
 }
 
+void Node::State::submit(crypto::Verified<consensus::Envelope> envelope) {
+    ++counters.envelopes_admitted;
+    if (!fault) {
+        step(consensus::Submitted{std::move(envelope)});
+        return;
+    }
+    for (auto& each : fault->submit(std::move(envelope))) {
+        step(consensus::Submitted{std::move(each)});
+    }
+}
+
+// What a traitor does when time passes.
+void Node::State::misbehave() {
+    Misdeeds deeds = fault->tick(monotonic_ms);
+    for (const PeerSend& out : deeds.sends) {
+        if (out.to != self && out.to.value < quorum.n) {
+            port.send(out.to, out.message);
+        }
+    }
+    for (auto& each : deeds.submissions) {
+        step(consensus::Submitted{std::move(each)});
+    }
+}
+
 void Node::State::count(const std::string& why) {
     const auto found = counters.rejected.find(why);
     if (found != counters.rejected.end()) {
@@ -281,6 +308,9 @@ void Node::start(std::uint64_t wall_ms) {
 
 void Node::peer_message(consensus::ReplicaId from, crypto::Verified<consensus::PeerMessage> message) {
     State& s = *state_;
+    if (s.fault && !s.fault->from_peer(from, *message)) {
+        return;
+    }
     auto relayed = consensus::MessageVerifier::relayed(message);
     if (!relayed) {
         s.step(consensus::Received{from, std::move(message)});
@@ -314,8 +344,7 @@ void Node::admitted(LinkId link, crypto::Verified<consensus::Envelope> envelope,
     if (link == no_link) {
         --s.relays_admitting;
         if (result.verdict == kvstore::Admission::admit && s.primary == s.self && !s.writes_refused) {
-            ++s.counters.envelopes_admitted;
-            s.step(consensus::Submitted{std::move(envelope)});
+            s.submit(std::move(envelope));
         }
         return;
     }
@@ -341,14 +370,13 @@ void Node::admitted(LinkId link, crypto::Verified<consensus::Envelope> envelope,
         s.refuse(link, *envelope, wire::RefusalCode::busy, "the envelope pool is full; try again later");
         return;
     }
-    ++s.counters.envelopes_admitted;
-    s.step(consensus::Submitted{std::move(envelope)});
+    s.submit(std::move(envelope));
 }
 
 void Node::client_read(LinkId link, const consensus::ClientId& client, wire::Read request) {
     State& s = *state_;
-    if (s.routes.client_of(link) != client) {
-        return;  // the link closed meanwhile
+    if (s.routes.client_of(link) != client || (s.fault && !s.fault->from_client(client, request))) {
+        return;  // the link closed meanwhile, or a traitor does not listen
     }
     ++s.counters.reads;
     if (s.reads.submit(link, std::move(request), s)) {
@@ -403,8 +431,14 @@ void Node::persisted(consensus::PersistId id) {
     s.step(consensus::Persisted{id});
 }
 
-void Node::executed(const kvstore::ExecutedBlock& block) {
+void Node::executed(const kvstore::ExecutedBlock& result) {
     State& s = *state_;
+    std::optional<kvstore::ExecutedBlock> falsified;
+    if (s.fault) {
+        falsified = result;
+        s.fault->executed(*falsified);
+    }
+    const kvstore::ExecutedBlock& block = falsified ? *falsified : result;
     s.executed_height = block.height;
     s.executed_digest = block.digest;
     s.executed_hlc = std::max(s.executed_hlc, block.hlc);
@@ -422,13 +456,19 @@ void Node::served(consensus::ReplicaId to, consensus::Blocks blocks) {
 }
 
 void Node::tick() {
-    state_->step(consensus::Tick{});
-    state_->reads.tick();
+    State& s = *state_;
+    s.monotonic_ms += s.options.core.tick_ms;
+    s.step(consensus::Tick{});
+    s.reads.tick();
+    if (s.fault) {
+        s.misbehave();
+    }
 }
 
 void Node::clock(std::uint64_t wall_ms) {
-    state_->wall_ms = wall_ms;
-    state_->step(consensus::ClockReading{wall_ms});
+    State& s = *state_;
+    s.wall_ms = s.fault ? s.fault->wall_ms(wall_ms) : wall_ms;
+    s.step(consensus::ClockReading{s.wall_ms});
 }
 
 void Node::end_of_batch() {
@@ -437,6 +477,12 @@ void Node::end_of_batch() {
 
 void Node::set_fault(std::unique_ptr<FaultModel> fault) {
     state_->fault = std::move(fault);
+}
+
+void Node::outgoing_frame(consensus::ReplicaId to, Bytes& frame) {
+    if (state_->fault) {
+        state_->fault->outgoing_frame(to, frame);
+    }
 }
 
 std::string Node::fault() const {

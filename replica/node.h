@@ -42,6 +42,8 @@ class NodePort {
     virtual void serve_committed(const consensus::ServeCommitted& request) = 0;
     virtual void accuse(const consensus::Accuse& evidence) = 0;
     virtual void note(const std::string& text) = 0;  // a line for the log
+    // This replica's physical clock (that of the HLC), for comparison with its peers' clocks.
+    [[nodiscard]] virtual std::uint64_t wall_us() = 0;
 };
 
 struct NodeOptions {
@@ -90,6 +92,8 @@ class Node {
     [[nodiscard]] std::string fault() const;
     // Writes are refused with this code while set (disk nearly full).
     void refuse_writes(std::optional<wire::RefusalCode> code);
+    // What the fault in force does to a frame on its way to a peer; nothing for an honest replica.
+    void outgoing_frame(consensus::ReplicaId to, Bytes& frame);
 
     [[nodiscard]] consensus::Status status() const;
     [[nodiscard]] const NodeCounters& counters() const;

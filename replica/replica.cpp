@@ -85,8 +85,16 @@ Result<void> Replica::State::listen() {
     return http.listen(own.listen, own.http_port);
 }
 
-Result<void> Replica::State::set_fault(const std::string& name) {
-    auto fault = make_fault(name, FaultContext{membership, self, identity, options.id});
+Result<void> Replica::State::set_fault(const std::string& line) {
+    auto fault = parse_fault(line).and_then([&](const FaultSpec& spec) {
+        return make_fault(spec, FaultContext{membership,
+                                             self,
+                                             identity,
+                                             options.id,
+                                             {},
+                                             options.cluster.timers.progress_min_ms,
+                                             options.cluster.timers.heartbeat_ms});
+    });
     if (!fault) {
         return tl::unexpected<Error>(std::move(fault.error()));
     }
@@ -145,8 +153,8 @@ Result<void> Replica::listen() {
     return state_->listen();
 }
 
-Result<void> Replica::set_fault(const std::string& name) {
-    return state_->set_fault(name);
+Result<void> Replica::set_fault(const std::string& line) {
+    return state_->set_fault(line);
 }
 
 void Replica::run() {

@@ -27,8 +27,8 @@ class Replica {
 
     // Opens the three listening sockets. Errc::conflict names the port.
     [[nodiscard]] Result<void> listen();
-    // Errc::invalid_argument: unknown fault.
-    [[nodiscard]] Result<void> set_fault(const std::string& name);
+    // A line as in replica/faults/fault_spec.h. Errc::invalid_argument says what is wrong with it.
+    [[nodiscard]] Result<void> set_fault(const std::string& line);
     // Serves until SIGTERM, SIGINT or stop(); then everything that was decided is on disk.
     void run();
     // From any thread.

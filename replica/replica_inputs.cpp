@@ -178,8 +178,8 @@ void Replica::State::on_client_request(LinkId link, const consensus::ClientId& c
         node.client_read(link, client, std::move(*read_request));
     } else if (const auto* status = std::get_if<wire::StatusRequest>(&request)) {
         to_client(link, wire::StatusReply{status->nonce, status_json(report())});
-    } else if (const auto* fault = std::get_if<wire::SetFault>(&request)) {
-        answer_set_fault(link, client, *fault);
+    } else if (const auto* fault = std::get_if<wire::Control>(&request)) {
+        answer_control(link, client, *fault);
     }
 }
 

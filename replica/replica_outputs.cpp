@@ -10,7 +10,9 @@
 namespace loyal::replica {
 
 void Replica::State::send(consensus::ReplicaId to, const consensus::PeerMessage& message) {
-    peers.send(to, std::make_shared<const Bytes>(wire::encode(message)));
+    Bytes frame = wire::encode(message);
+    node.outgoing_frame(to, frame);
+    peers.send(to, std::make_shared<const Bytes>(std::move(frame)));
 }
 
 void Replica::State::send_each(const std::vector<consensus::ReplicaId>& to, const consensus::PeerMessage& message) {
@@ -60,10 +62,15 @@ void Replica::State::serve_committed(const consensus::ServeCommitted& request) {
 
 void Replica::State::accuse(const consensus::Accuse& evidence) {
     ++accusations;
-    if (accused.emplace(evidence.culprit, evidence.what).second) {
-        spdlog::warn("event=accuse culprit={} evidence={} first={} second={}", evidence.culprit.value, evidence.what,
-                     to_hex(evidence.first), to_hex(evidence.second));
+    const consensus::Evidence& proof = evidence.evidence;
+    if (accused.emplace(proof.culprit, proof.kind).second) {
+        spdlog::warn("event=accuse culprit={} evidence={} first={} second={}", proof.culprit.value,
+                     consensus::name_of(proof.kind), to_hex(proof.first), to_hex(proof.second));
     }
+}
+
+std::uint64_t Replica::State::wall_us() {
+    return clock.now_us();
 }
 
 void Replica::State::note(const std::string& text) {

@@ -114,8 +114,16 @@ HttpAnswer Replica::State::http_answer(const std::string& path) const {
     return {404, "text/plain", "only /metrics and /health are here\n"};
 }
 
+Result<std::string> Replica::State::control(const std::string& command) {
+    constexpr std::string_view fault = "fault ";
+    if (!command.starts_with(fault)) {
+        return fail(Errc::invalid_argument, "unknown command \"" + command + "\"");
+    }
+    return set_fault(command.substr(fault.size())).map([&] { return node.fault(); });
+}
+
 // Experiments: allowed by the cluster file and for admins only; a disabled switch answers with an error.
-void Replica::State::answer_set_fault(LinkId link, const consensus::ClientId& client, const wire::SetFault& request) {
+void Replica::State::answer_control(LinkId link, const consensus::ClientId& client, const wire::Control& request) {
     const auto refuse = [&](wire::RefusalCode code, std::string why) {
         to_client(link, wire::Refusal{self, code, true, {}, request.nonce, std::move(why)});
     };
@@ -127,11 +135,12 @@ void Replica::State::answer_set_fault(LinkId link, const consensus::ClientId& cl
         refuse(wire::RefusalCode::not_allowed, "only a client with the admin right may set faults");
         return;
     }
-    if (const Result<void> done = set_fault(request.fault); !done) {
+    const Result<std::string> done = control(request.command);
+    if (!done) {
         refuse(wire::RefusalCode::invalid, done.error().message);
         return;
     }
-    to_client(link, wire::FaultSet{request.nonce, node.fault()});
+    to_client(link, wire::ControlReply{request.nonce, *done});
 }
 
 }  // namespace loyal::replica

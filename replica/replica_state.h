@@ -45,6 +45,7 @@ struct Replica::State final : NodePort {
     void serve_committed(const consensus::ServeCommitted& request) override;
     void accuse(const consensus::Accuse& evidence) override;
     void note(const std::string& text) override;
+    std::uint64_t wall_us() override;
 
     // ---- Inputs (replica_inputs.cpp)
     void on_peer_state(consensus::ReplicaId peer, bool up, const std::string& detail);
@@ -76,10 +77,12 @@ struct Replica::State final : NodePort {
     void set_alarm(const std::string& name, const std::string& text);
     void clear_alarm(const std::string& name);
     void watch_progress();
-    void answer_set_fault(LinkId link, const consensus::ClientId& client, const wire::SetFault& request);
+    void answer_control(LinkId link, const consensus::ClientId& client, const wire::Control& request);
 
     [[nodiscard]] Result<void> listen();
-    [[nodiscard]] Result<void> set_fault(const std::string& name);
+    // A line of replica/control.h; the answer, or what is wrong with it.
+    [[nodiscard]] Result<std::string> control(const std::string& command);
+    [[nodiscard]] Result<void> set_fault(const std::string& line);
     void run();
     void begin_stop(const std::string& why);
 
@@ -121,7 +124,7 @@ struct Replica::State final : NodePort {
     DiskUse disk_use;
     std::map<std::string, std::string> alarms;
     std::map<std::string, std::uint64_t> rejected;
-    std::set<std::pair<consensus::ReplicaId, std::string>> accused;
+    std::set<std::pair<consensus::ReplicaId, consensus::EvidenceKind>> accused;
     std::uint64_t accusations = 0;
     consensus::Height progress_height;
     std::chrono::steady_clock::time_point progress_at;

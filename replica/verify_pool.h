@@ -38,7 +38,7 @@ struct VerifyResult {
     std::uint64_t link = 0;
     std::variant<PeerFrame, ClientFrame> author;
     std::size_t frame_bytes = 0;
-    // A ClientMessage is a Read, StatusRequest or SetFault, which the link alone authenticates.
+    // A ClientMessage is a Read, StatusRequest or Control, which the link alone authenticates.
     std::variant<PeerVerified, EnvelopeVerified, wire::ClientMessage, Error> outcome;
 };
 

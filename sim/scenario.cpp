@@ -114,7 +114,7 @@ class Planner {
     void add(TimeUs at, FaultKind kind, std::uint16_t a = 0, std::int64_t arg = 0, std::uint32_t mask = 0,
              std::uint16_t b = 0) {
         if (at < s_.faults_end_us) {
-            s_.plan.push_back(FaultEvent{at, kind, a, b, mask, arg});
+            s_.plan.push_back(FaultEvent{at, kind, a, b, mask, arg, {}});
         }
     }
 
@@ -133,14 +133,20 @@ class Planner {
                 s_.traitors.push_back(candidate);
             }
         }
-        const std::size_t behaviours = replica::fault_names().size();
         for (const std::uint16_t traitor : s_.traitors) {
-            add(random_.one_in(2) ? 0 : random_.between(0, 500) * ms, FaultKind::behave, traitor,
-                static_cast<std::int64_t>(random_.between(1, behaviours - 1)));
+            behave(random_.one_in(2) ? 0 : random_.between(0, 500) * ms, traitor, behaviour());
             if (random_.one_in(3)) {
-                add(random_.between(100, 1'500) * ms, FaultKind::behave, traitor,
-                    static_cast<std::int64_t>(random_.below(behaviours)));
+                behave(random_.between(100, 1'500) * ms, traitor, random_.one_in(4) ? "none" : behaviour());
             }
+        }
+    }
+    [[nodiscard]] std::string behaviour() {
+        return std::string(replica::behaviours().at(random_.below(replica::behaviours().size())).name);
+    }
+    void behave(TimeUs at, std::uint16_t traitor, std::string what) {
+        add(at, FaultKind::behave, traitor);
+        if (at < s_.faults_end_us) {
+            s_.plan.back().text = std::move(what);
         }
     }
 
@@ -276,9 +282,7 @@ std::string text_of(const FaultEvent& event) {
             return text + fmt::format(" {} for {:.1f} ms", event.a, static_cast<double>(event.arg) / 1'000.0);
         case FaultKind::clock_jump: return text + fmt::format(" {} by {} ms", event.a, event.arg);
         case FaultKind::slow_disk: return text + fmt::format(" {} x{}", event.a, event.arg);
-        case FaultKind::behave:
-            return text +
-                   fmt::format(" {} as {}", event.a, replica::fault_names().at(static_cast<std::size_t>(event.arg)));
+        case FaultKind::behave: return text + fmt::format(" {} as {}", event.a, event.text);
         case FaultKind::cut_client:
             return text + (event.arg != 0 ? fmt::format(" {} from {{{:b}}}", event.a, event.mask)
                                           : fmt::format(" {} from {}", event.a, event.b));

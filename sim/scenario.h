@@ -31,7 +31,7 @@ enum class FaultKind : std::uint8_t {
     clock_jump,  // of `a`, by `arg` ms, signed
     clock_mend,
     slow_disk,   // syncs of `a` take `arg` times as long; 0: as usual
-    behave,      // traitor `a` takes the behaviour number `arg`
+    behave,      // traitor `a` does what `text` says (replica/faults/fault_spec.h)
     cut_client,  // client `a` loses its link to replica `b` until heal_clients; `arg` 1: to all of `mask`
     heal_clients,
 };
@@ -43,6 +43,7 @@ struct FaultEvent {
     std::uint16_t a = 0, b = 0;
     std::uint32_t mask = 0;
     std::int64_t arg = 0;
+    std::string text;
 };
 [[nodiscard]] std::string text_of(const FaultEvent& event);
 

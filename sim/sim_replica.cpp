@@ -103,8 +103,16 @@ void SimReplica::behave(const std::string& fault) {
 }
 
 void SimReplica::install_fault() {
-    const replica::FaultContext fault{context_.membership, id_, signer_, context_.scenario.seed ^ id_.value};
-    auto made = replica::make_fault(fault_.empty() ? "none" : fault_, fault);
+    const replica::FaultContext fault{context_.membership,
+                                      id_,
+                                      signer_,
+                                      context_.scenario.seed ^ id_.value,
+                                      {},
+                                      context_.scenario.core.progress_min_ms,
+                                      context_.scenario.core.heartbeat_ms};
+    auto made = replica::parse_fault(fault_.empty() ? "none" : fault_).and_then([&](const replica::FaultSpec& spec) {
+        return replica::make_fault(spec, fault);
+    });
     LOYAL_ASSERT(made.has_value(), "scenarios name known faults");
     node_->set_fault(std::move(*made));
 }

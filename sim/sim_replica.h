@@ -96,6 +96,7 @@ class SimReplica final : private replica::NodePort {
     void serve_committed(const consensus::ServeCommitted& request) override;
     void accuse(const consensus::Accuse& evidence) override;
     void note(const std::string& text) override;
+    std::uint64_t wall_us() override { return clock_.wall_us(context_.scheduler.now()); }
 
     // False when the process died before this call (crash_midway).
     [[nodiscard]] bool alive_for_call();

@@ -332,7 +332,7 @@ void World::apply(const FaultEvent& event) {
         case FaultKind::slow_disk: return victim.slow_disk(static_cast<std::uint64_t>(event.arg));
         case FaultKind::behave:
             LOYAL_ASSERT(traitors_.contains(event.a), "only traitors misbehave");
-            return victim.behave(replica::fault_names().at(static_cast<std::size_t>(event.arg)));
+            return victim.behave(event.text);
         case FaultKind::cut_client: return cut_client(event);
         case FaultKind::heal_clients:
             for (std::size_t client = 0; client < clients_.size(); ++client) {
@@ -532,11 +532,11 @@ void World::on_crashed(ReplicaId replica) {
 }
 
 void World::on_accused(ReplicaId by, const consensus::Accuse& evidence) {
-    trace_.event("accuse", by.value, evidence.culprit.value);
+    trace_.event("accuse", by.value, evidence.evidence.culprit.value);
     ++accusations_;
-    if (is_correct(evidence.culprit) && is_correct(by)) {
-        violation(fmt::format("replica {} convicts correct replica {} of {}", by.value, evidence.culprit.value,
-                              evidence.what));
+    if (is_correct(evidence.evidence.culprit) && is_correct(by)) {
+        violation(fmt::format("replica {} convicts correct replica {} of {}", by.value, evidence.evidence.culprit.value,
+                              consensus::name_of(evidence.evidence.kind)));
     }
 }
 

@@ -27,13 +27,13 @@ struct Read {                 // 7
 struct StatusRequest {
     std::uint64_t nonce = 0;
 };
-// Experiments: sets the fault of the replica it is sent to. Refused unless the cluster allows experiments and the
-// link's client has the admin right. `fault` is "none" or the name of a behaviour.
-struct SetFault {
+// An operator's order to the replica it is sent to, a line as in replica/control.h. Refused unless the link's client
+// has the admin right; experiments are also refused unless the cluster allows them.
+struct Control {
     std::uint64_t nonce = 0;
-    std::string fault;
+    std::string command;
 };
-using ClientMessage = std::variant<Submit, Read, StatusRequest, SetFault>;
+using ClientMessage = std::variant<Submit, Read, StatusRequest, Control>;
 
 // ---- Replica to client
 // Sent first on every link and again when the view changes. Hints only: nothing is believed from one replica, except
@@ -91,11 +91,11 @@ struct StatusReply {
     std::uint64_t nonce = 0;
     std::string json;  // one `replicas[]` element of `status -w json`
 };
-struct FaultSet {
+struct ControlReply {
     std::uint64_t nonce = 0;
-    std::string fault;  // in force now
+    std::string text;  // see replica/control.h; what is in force now, or what was asked for
 };
-using ReplicaMessage = std::variant<Welcome, Reply, Refusal, ReadReply, StatusReply, FaultSet>;
+using ReplicaMessage = std::variant<Welcome, Reply, Refusal, ReadReply, StatusReply, ControlReply>;
 
 [[nodiscard]] const char* name_of(RefusalCode code);
 

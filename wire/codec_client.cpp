@@ -22,9 +22,9 @@ void fill(v1::ClientFrame& out, const Read& message) {
 void fill(v1::ClientFrame& out, const StatusRequest& message) {
     out.mutable_status_request()->set_nonce(message.nonce);
 }
-void fill(v1::ClientFrame& out, const SetFault& message) {
-    out.mutable_set_fault()->set_nonce(message.nonce);
-    out.mutable_set_fault()->set_fault(message.fault);
+void fill(v1::ClientFrame& out, const Control& message) {
+    out.mutable_control()->set_nonce(message.nonce);
+    out.mutable_control()->set_command(message.command);
 }
 
 Result<ClientMessage> submit_from(const std::string& in) {
@@ -55,11 +55,11 @@ Result<ClientMessage> read_from(const v1::Read& in) {
     return read;
 }
 
-Result<ClientMessage> set_fault_from(const v1::SetFault& in) {
-    if (in.fault().size() > fault_name_bytes_max) {
-        return malformed("SET-FAULT", "a name of " + std::to_string(in.fault().size()) + " bytes");
+Result<ClientMessage> control_from(const v1::Control& in) {
+    if (in.command().size() > limits::control_command_bytes_max) {
+        return malformed("CONTROL", "a command of " + std::to_string(in.command().size()) + " bytes");
     }
-    return SetFault{in.nonce(), in.fault()};
+    return Control{in.nonce(), in.command()};
 }
 
 }  // namespace
@@ -79,7 +79,7 @@ Result<ClientMessage> decode_client(ByteView bytes) {
         case v1::ClientFrame::kSubmit: return submit_from(frame.submit());
         case v1::ClientFrame::kRead: return read_from(frame.read());
         case v1::ClientFrame::kStatusRequest: return StatusRequest{frame.status_request().nonce()};
-        case v1::ClientFrame::kSetFault: return set_fault_from(frame.set_fault());
+        case v1::ClientFrame::kControl: return control_from(frame.control());
         case v1::ClientFrame::MESSAGE_NOT_SET: break;
     }
     return malformed("client frame", "no known message in it");

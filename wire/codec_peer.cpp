@@ -50,6 +50,15 @@ void fill(v1::PeerFrame& out, const Heartbeat& message) {
     heartbeat.set_committed(message.committed.value);
     heartbeat.set_prepared(message.prepared.value);
 }
+void fill(v1::PeerFrame& out, const ClockProbe& message) {
+    out.mutable_clock_probe()->set_sent_us(message.sent_us);
+}
+void fill(v1::PeerFrame& out, const ClockAnswer& message) {
+    v1::ClockAnswer& answer = *out.mutable_clock_answer();
+    answer.set_probe_us(message.probe_us);
+    answer.set_received_us(message.received_us);
+    answer.set_sent_us(message.sent_us);
+}
 void fill(v1::PeerFrame& out, const Fetch& message) {
     v1::Fetch& fetch = *out.mutable_fetch();
     fetch.set_what(static_cast<std::uint32_t>(message.what));
@@ -256,6 +265,10 @@ Result<PeerMessage> decode_peer(const ClusterContext& context, ByteView bytes) {
         case v1::PeerFrame::kPreVote: return view_only<PreVote>(frame.pre_vote().new_view(), "PRE-VOTE");
         case v1::PeerFrame::kPreVoteGrant:
             return view_only<PreVoteGrant>(frame.pre_vote_grant().new_view(), "PRE-VOTE-GRANT");
+        case v1::PeerFrame::kClockProbe: return ClockProbe{frame.clock_probe().sent_us()};
+        case v1::PeerFrame::kClockAnswer:
+            return ClockAnswer{frame.clock_answer().probe_us(), frame.clock_answer().received_us(),
+                               frame.clock_answer().sent_us()};
         case v1::PeerFrame::MESSAGE_NOT_SET: break;
     }
     return malformed("peer frame", "no known message in it");

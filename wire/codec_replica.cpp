@@ -89,9 +89,9 @@ void fill(v1::ReplicaFrame& out, const StatusReply& message) {
     out.mutable_status_reply()->set_json(message.json.substr(0, status_bytes_max));
 }
 
-void fill(v1::ReplicaFrame& out, const FaultSet& message) {
-    out.mutable_fault_set()->set_nonce(message.nonce);
-    out.mutable_fault_set()->set_fault(message.fault.substr(0, fault_name_bytes_max));
+void fill(v1::ReplicaFrame& out, const ControlReply& message) {
+    out.mutable_control_reply()->set_nonce(message.nonce);
+    out.mutable_control_reply()->set_text(message.text.substr(0, limits::control_text_bytes_max));
 }
 
 // ---- Decoding
@@ -197,11 +197,11 @@ Result<ReplicaMessage> status_reply_from(const v1::StatusReply& in) {
     return StatusReply{in.nonce(), in.json()};
 }
 
-Result<ReplicaMessage> fault_set_from(const v1::FaultSet& in) {
-    if (in.fault().size() > fault_name_bytes_max) {
-        return malformed("FAULT-SET", "a name of " + std::to_string(in.fault().size()) + " bytes");
+Result<ReplicaMessage> control_reply_from(const v1::ControlReply& in) {
+    if (in.text().size() > limits::control_text_bytes_max) {
+        return malformed("CONTROL-REPLY", "a text of " + std::to_string(in.text().size()) + " bytes");
     }
-    return FaultSet{in.nonce(), in.fault()};
+    return ControlReply{in.nonce(), in.text()};
 }
 
 // ---- Cutting
@@ -267,7 +267,7 @@ Result<ReplicaMessage> decode_replica(ByteView bytes) {
         case v1::ReplicaFrame::kWelcome: return welcome_from(frame.welcome());
         case v1::ReplicaFrame::kRefusal: return refusal_from(frame.refusal());
         case v1::ReplicaFrame::kStatusReply: return status_reply_from(frame.status_reply());
-        case v1::ReplicaFrame::kFaultSet: return fault_set_from(frame.fault_set());
+        case v1::ReplicaFrame::kControlReply: return control_reply_from(frame.control_reply());
         case v1::ReplicaFrame::MESSAGE_NOT_SET: break;
     }
     return malformed("replica frame", "no known message in it");

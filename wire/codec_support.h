@@ -77,7 +77,6 @@ template <class Fixed>
 }
 
 // Bounds of plain fields.
-inline constexpr std::size_t fault_name_bytes_max = 256;
 [[nodiscard]] inline bool view_ok(std::uint64_t view) {
     return view <= limits::view_max;
 }

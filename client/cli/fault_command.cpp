@@ -37,7 +37,7 @@ Answer<Exit> set_fault(const Globals& globals, const FaultOptions& options) {
                                         connection->cluster.replicas.size() - 1));
     }
     const Result<std::string> now =
-        connection->client->set_fault_sync(consensus::ReplicaId(options.replica), options.behaviour);
+        connection->client->control_sync(consensus::ReplicaId(options.replica), "fault " + options.behaviour);
     if (!now) {
         return tl::unexpected<Failure>(failure_of(now.error()));
     }

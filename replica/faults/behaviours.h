@@ -2,14 +2,20 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "replica/faults/fault_model.h"
 
 namespace loyal::replica::faults {
 
-[[nodiscard]] std::unique_ptr<FaultModel> make_silent(const FaultContext& context);
-[[nodiscard]] std::unique_ptr<FaultModel> make_equivocate(const FaultContext& context);
-[[nodiscard]] std::unique_ptr<FaultModel> make_lie_to_clients(const FaultContext& context);
+// `argument` is what stood after '='. Errc::invalid_argument says what is wrong with it.
+using Maker = Result<std::unique_ptr<FaultModel>> (*)(const FaultContext& context, const std::string& argument);
+
+[[nodiscard]] Result<std::unique_ptr<FaultModel>> make_silent(const FaultContext& context, const std::string& argument);
+[[nodiscard]] Result<std::unique_ptr<FaultModel>> make_equivocate(const FaultContext& context,
+                                                                  const std::string& argument);
+[[nodiscard]] Result<std::unique_ptr<FaultModel>> make_lie_to_clients(const FaultContext& context,
+                                                                      const std::string& argument);
 
 // splitmix64 (Steele, Lea, Flood, OOPSLA'14): a fixed function, so that a behaviour with a seed repeats everywhere.
 [[nodiscard]] constexpr std::uint64_t mix(std::uint64_t value) {

@@ -153,7 +153,7 @@ crypto::Signature Equivocate::sign(SignDomain domain, ByteView content) const {
 
 }  // namespace
 
-std::unique_ptr<FaultModel> make_equivocate(const FaultContext& context) {
+Result<std::unique_ptr<FaultModel>> make_equivocate(const FaultContext& context, const std::string&) {
     return std::make_unique<Equivocate>(context);
 }
 

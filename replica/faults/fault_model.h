@@ -1,8 +1,10 @@
-// FaultModel: what turns an otherwise honest replica into a faulty one. A decorator between the node and the world:
-// it sees what leaves and may drop, change or add; an honest replica has no branch for it. The same classes run in
-// loyald and in the simulator. All randomness comes from `seed`. One file a behaviour; listed in registry.cpp.
+// FaultModel: what turns an otherwise honest replica into a traitor. A decorator between the node and the world: it
+// sees what leaves and what arrives and may drop, change, delay or add; an honest replica has no branch for it. The
+// same classes run in loyald and in the simulator. All randomness comes from `seed`. One file a behaviour; listed in
+// registry.cpp. Single-threaded: every call comes from the node.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -11,6 +13,8 @@
 #include "config/result.h"
 #include "consensus/input_effect.h"
 #include "consensus/verifier.h"
+#include "kvstore/state_machine.h"
+#include "replica/faults/fault_spec.h"
 #include "wire/client_messages.h"
 
 namespace loyal::replica {
@@ -21,6 +25,11 @@ struct FaultContext {
     consensus::ReplicaId self;
     const crypto::Signer& signer;
     std::uint64_t seed = 0;
+    // Keys of fellow traitors who share theirs (collude); empty otherwise.
+    std::map<consensus::ReplicaId, std::shared_ptr<const crypto::Signer>> accomplices;
+    // Time-outs of the cluster, for who wants to stay just below them.
+    std::uint64_t progress_min_ms = 400;
+    std::uint64_t heartbeat_ms = 50;
 };
 
 struct PeerSend {
@@ -28,20 +37,58 @@ struct PeerSend {
     consensus::PeerMessage message;
 };
 
+// What a traitor does of its own accord when time passes.
+struct Misdeeds {
+    std::vector<PeerSend> sends;
+    std::vector<crypto::Verified<consensus::Envelope>> submissions;  // held back by `submit` before
+};
+
 class FaultModel {
  public:
     virtual ~FaultModel() = default;
+    // With its arguments, as parse_fault reads it.
     [[nodiscard]] virtual std::string name() const = 0;
-    // One message on its way to a peer; what is returned leaves instead.
-    [[nodiscard]] virtual std::vector<PeerSend> to_peer(PeerSend send) = 0;
-    [[nodiscard]] virtual std::vector<wire::ReplicaMessage> to_client(const consensus::ClientId& client,
-                                                                      wire::ReplicaMessage message) = 0;
+
+    // ---- On its way out
+    // One message to a peer; what is returned leaves instead.
+    [[nodiscard]] virtual std::vector<PeerSend> to_peer(PeerSend send) { return one(std::move(send)); }
+    [[nodiscard]] virtual std::vector<wire::ReplicaMessage> to_client(const consensus::ClientId&,
+                                                                      wire::ReplicaMessage message) {
+        return one(std::move(message));
+    }
+    // The encoded frame of a message to a peer, inside the link's cipher.
+    virtual void outgoing_frame(consensus::ReplicaId, Bytes&) {}
+
+    // ---- On its way in
+    // False: as if it had not been heard.
+    [[nodiscard]] virtual bool from_peer(consensus::ReplicaId, const consensus::PeerMessage&) { return true; }
+    [[nodiscard]] virtual bool from_client(const consensus::ClientId&, const wire::Read&) { return true; }
+    // An admitted envelope, a client's own or handed over by a backup: what is returned reaches the core, now.
+    [[nodiscard]] virtual std::vector<crypto::Verified<consensus::Envelope>> submit(
+        crypto::Verified<consensus::Envelope> envelope) {
+        return one(std::move(envelope));
+    }
+    [[nodiscard]] virtual std::uint64_t wall_ms(std::uint64_t now) { return now; }
+    virtual void executed(kvstore::ExecutedBlock&) {}
+
+    // ---- Time: `now_ms` of a monotonic clock
+    [[nodiscard]] virtual Misdeeds tick(std::uint64_t /*now_ms*/) { return {}; }
+
+    // ---- At a restart, before the core sees what the log holds
+    virtual void recovered(consensus::Recovered&) {}
+
+ protected:
+    template <class T>
+    static std::vector<T> one(T value) {
+        std::vector<T> out;
+        out.push_back(std::move(value));
+        return out;
+    }
 };
 
-// "none", "silent" (sends nothing), "equivocate" (as primary, different proposals to different replicas, and votes for
-// all of them), "lie-to-clients" (wrong values and outcomes).
-[[nodiscard]] std::vector<std::string> fault_names();
-// "none" gives a null pointer. Unknown names are an error that lists the known ones.
-[[nodiscard]] Result<std::unique_ptr<FaultModel>> make_fault(std::string_view name, const FaultContext& context);
+// The behaviours of a `byzantine` spec, one around the other in their order; a null pointer for the other kinds, which
+// are the driver's. Errc::invalid_argument: an argument that makes no sense in this cluster (a replica id, an
+// accomplice whose key is not in the context).
+[[nodiscard]] Result<std::unique_ptr<FaultModel>> make_fault(const FaultSpec& spec, const FaultContext& context);
 
 }  // namespace loyal::replica

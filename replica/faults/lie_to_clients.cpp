@@ -36,7 +36,7 @@ class LieToClients final : public FaultModel {
     void distort(wire::ReadReply& message);
     void distort(wire::Refusal&) const {}
     void distort(wire::StatusReply&) const {}
-    void distort(wire::FaultSet&) const {}  // an operator must be able to end this
+    void distort(wire::ControlReply&) const {}  // an operator must be able to end this
 
     // Hints count only when w replicas give them: a far view and a clock an hour ahead must change nothing.
     static void mislead(consensus::View& view, consensus::Hlc& hlc) {
@@ -126,7 +126,7 @@ void LieToClients::distort(wire::ReadReply& message) {
 
 }  // namespace
 
-std::unique_ptr<FaultModel> make_lie_to_clients(const FaultContext& context) {
+Result<std::unique_ptr<FaultModel>> make_lie_to_clients(const FaultContext& context, const std::string&) {
     return std::make_unique<LieToClients>(context);
 }
 

@@ -1,4 +1,6 @@
+// The list of behaviours, and how several of them are put around one another.
 #include <algorithm>
+#include <array>
 
 #include "replica/faults/behaviours.h"
 
@@ -6,39 +8,147 @@ namespace loyal::replica {
 namespace {
 
 struct Entry {
-    std::string_view name;
-    std::unique_ptr<FaultModel> (*make)(const FaultContext&);
+    BehaviourInfo info;
+    faults::Maker make;
 };
 
-constexpr Entry entries[] = {
-    {"none", nullptr},
-    {"silent", faults::make_silent},
-    {"equivocate", faults::make_equivocate},
-    {"lie-to-clients", faults::make_lie_to_clients},
+constexpr std::array entries{
+    Entry{{"silent", "", "sends nothing to anybody"}, faults::make_silent},
+    Entry{{"equivocate", "", "as primary, proposes different blocks to different replicas"}, faults::make_equivocate},
+    Entry{{"lie-to-clients", "", "answers clients with wrong values and outcomes"}, faults::make_lie_to_clients},
+};
+
+// Each behaviour sees what the one before it let through.
+class Chain final : public FaultModel {
+ public:
+    Chain(std::string name, std::vector<std::unique_ptr<FaultModel>> links)
+        : name_(std::move(name)), links_(std::move(links)) {}
+
+    [[nodiscard]] std::string name() const override { return name_; }
+    [[nodiscard]] std::vector<PeerSend> to_peer(PeerSend send) override { return pass(0, one(std::move(send))); }
+    [[nodiscard]] std::vector<wire::ReplicaMessage> to_client(const consensus::ClientId& client,
+                                                              wire::ReplicaMessage message) override {
+        std::vector<wire::ReplicaMessage> now = one(std::move(message));
+        for (const auto& link : links_) {
+            std::vector<wire::ReplicaMessage> next;
+            for (wire::ReplicaMessage& each : now) {
+                append(next, link->to_client(client, std::move(each)));
+            }
+            now = std::move(next);
+        }
+        return now;
+    }
+    void outgoing_frame(consensus::ReplicaId to, Bytes& frame) override {
+        for (const auto& link : links_) {
+            link->outgoing_frame(to, frame);
+        }
+    }
+    [[nodiscard]] bool from_peer(consensus::ReplicaId from, const consensus::PeerMessage& message) override {
+        bool heard = true;
+        for (const auto& link : links_) {  // all of them get to see it
+            heard = link->from_peer(from, message) && heard;
+        }
+        return heard;
+    }
+    [[nodiscard]] bool from_client(const consensus::ClientId& client, const wire::Read& request) override {
+        bool heard = true;
+        for (const auto& link : links_) {
+            heard = link->from_client(client, request) && heard;
+        }
+        return heard;
+    }
+    [[nodiscard]] std::vector<crypto::Verified<consensus::Envelope>> submit(
+        crypto::Verified<consensus::Envelope> envelope) override {
+        return hand_on(0, one(std::move(envelope)));
+    }
+    [[nodiscard]] std::uint64_t wall_ms(std::uint64_t now) override {
+        for (const auto& link : links_) {
+            now = link->wall_ms(now);
+        }
+        return now;
+    }
+    void executed(kvstore::ExecutedBlock& block) override {
+        for (const auto& link : links_) {
+            link->executed(block);
+        }
+    }
+    [[nodiscard]] Misdeeds tick(std::uint64_t now_ms) override {
+        Misdeeds all;
+        for (std::size_t i = 0; i < links_.size(); ++i) {
+            Misdeeds own = links_[i]->tick(now_ms);
+            append(all.sends, pass(i + 1, std::move(own.sends)));
+            append(all.submissions, hand_on(i + 1, std::move(own.submissions)));
+        }
+        return all;
+    }
+    void recovered(consensus::Recovered& recovered) override {
+        for (const auto& link : links_) {
+            link->recovered(recovered);
+        }
+    }
+
+ private:
+    template <class T>
+    static void append(std::vector<T>& to, std::vector<T>&& more) {
+        to.insert(to.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+    }
+    [[nodiscard]] std::vector<PeerSend> pass(std::size_t first, std::vector<PeerSend> now) {
+        for (std::size_t i = first; i < links_.size(); ++i) {
+            std::vector<PeerSend> next;
+            for (PeerSend& each : now) {
+                append(next, links_[i]->to_peer(std::move(each)));
+            }
+            now = std::move(next);
+        }
+        return now;
+    }
+    [[nodiscard]] std::vector<crypto::Verified<consensus::Envelope>> hand_on(
+        std::size_t first, std::vector<crypto::Verified<consensus::Envelope>> now) {
+        for (std::size_t i = first; i < links_.size(); ++i) {
+            std::vector<crypto::Verified<consensus::Envelope>> next;
+            for (auto& each : now) {
+                append(next, links_[i]->submit(std::move(each)));
+            }
+            now = std::move(next);
+        }
+        return now;
+    }
+
+    std::string name_;
+    std::vector<std::unique_ptr<FaultModel>> links_;
 };
 
 }  // namespace
 
-std::vector<std::string> fault_names() {
-    std::vector<std::string> names;
-    for (const Entry& entry : entries) {
-        names.emplace_back(entry.name);
-    }
-    return names;
+const std::vector<BehaviourInfo>& behaviours() {
+    static const std::vector<BehaviourInfo> all = [] {
+        std::vector<BehaviourInfo> infos;
+        for (const Entry& entry : entries) {
+            infos.push_back(entry.info);
+        }
+        return infos;
+    }();
+    return all;
 }
 
-Result<std::unique_ptr<FaultModel>> make_fault(std::string_view name, const FaultContext& context) {
-    const auto* found =
-        std::find_if(std::begin(entries), std::end(entries), [&](const Entry& e) { return e.name == name; });
-    if (found == std::end(entries)) {
-        std::string known;
-        for (const Entry& entry : entries) {
-            known += known.empty() ? "" : ", ";
-            known += entry.name;
-        }
-        return fail(Errc::invalid_argument, "unknown fault \"" + std::string(name) + "\"; known are: " + known);
+Result<std::unique_ptr<FaultModel>> make_fault(const FaultSpec& spec, const FaultContext& context) {
+    if (spec.kind != FaultSpec::Kind::byzantine) {
+        return std::unique_ptr<FaultModel>();
     }
-    return found->make == nullptr ? std::unique_ptr<FaultModel>() : found->make(context);
+    std::vector<std::unique_ptr<FaultModel>> links;
+    for (const BehaviourSpec& behaviour : spec.behaviours) {
+        const auto* found = std::find_if(entries.begin(), entries.end(),
+                                         [&](const Entry& each) { return each.info.name == behaviour.name; });
+        if (found == entries.end()) {
+            return fail(Errc::invalid_argument, "unknown behaviour \"" + behaviour.name + "\"");
+        }
+        auto made = found->make(context, behaviour.argument);
+        if (!made) {
+            return fail(made.error().code, behaviour.name + ": " + made.error().message);
+        }
+        links.push_back(std::move(*made));
+    }
+    return std::unique_ptr<FaultModel>(std::make_unique<Chain>(to_string(spec), std::move(links)));
 }
 
 }  // namespace loyal::replica

@@ -17,7 +17,7 @@ class Silent final : public FaultModel {
 
 }  // namespace
 
-std::unique_ptr<FaultModel> make_silent(const FaultContext&) {
+Result<std::unique_ptr<FaultModel>> make_silent(const FaultContext&, const std::string&) {
     return std::make_unique<Silent>();
 }
 

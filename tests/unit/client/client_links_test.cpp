@@ -194,13 +194,13 @@ TEST(ClientLinks, status_has_a_row_for_every_replica_also_for_one_that_is_gone) 
 TEST(ClientLinks, a_fault_is_set_or_refused_by_the_replica_itself) {
     LoopbackCluster cluster;
     const auto client = open(cluster.options());
-    const auto none = client->set_fault_sync(ReplicaId(1), "none");
+    const auto none = client->control_sync(ReplicaId(1), "none");
     ASSERT_TRUE(none) << none.error().message;
     EXPECT_EQ(*none, "none");
-    const auto refused = client->set_fault_sync(ReplicaId(1), "equivocate");
+    const auto refused = client->control_sync(ReplicaId(1), "equivocate");
     ASSERT_FALSE(refused);
     EXPECT_EQ(refused.error().code, Errc::permission);
-    EXPECT_EQ(client->set_fault_sync(ReplicaId(9), "none").error().code, Errc::invalid_argument);
+    EXPECT_EQ(client->control_sync(ReplicaId(9), "none").error().code, Errc::invalid_argument);
 }
 
 TEST(ClientLinks, closing_answers_everything_and_what_comes_later) {

@@ -164,9 +164,9 @@ struct LoopbackCluster::State {
             }
         } else if (const auto* status = std::get_if<wire::StatusRequest>(&message)) {
             send(link, wire::StatusReply{status->nonce, R"({"id":)" + std::to_string(index) + "}"});
-        } else if (const auto* set = std::get_if<wire::SetFault>(&message)) {
-            if (set->fault == "none") {
-                send(link, wire::FaultSet{set->nonce, "none"});
+        } else if (const auto* set = std::get_if<wire::Control>(&message)) {
+            if (set->command == "none") {
+                send(link, wire::ControlReply{set->nonce, "none"});
             } else {
                 send(link,
                      wire::Refusal{

@@ -80,7 +80,7 @@ TEST(Pitfall7, a_leader_that_restarts_never_proposes_in_the_same_view) {
             cut(cluster);
             propose_to(cluster, 0, {1, 2}, "other", 2);
             for (const Accuse& accuse : cluster.replicas[1].accusations) {
-                if (accuse.culprit == ReplicaId(0)) {
+                if (accuse.evidence.culprit == ReplicaId(0)) {
                     return true;  // an honest replica convicted
                 }
             }

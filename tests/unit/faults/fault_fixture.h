@@ -30,7 +30,9 @@ class FaultTest : public ::testing::Test {
     }
 
     [[nodiscard]] std::unique_ptr<FaultModel> make(std::string_view name, std::uint64_t seed = 1) const {
-        auto made = make_fault(name, {membership_, self_, keys_[self_.value], seed});
+        auto made = parse_fault(name).and_then([&](const FaultSpec& spec) {
+            return make_fault(spec, {membership_, self_, keys_[self_.value], seed, {}});
+        });
         EXPECT_TRUE(made.has_value());
         return std::move(*made);
     }

@@ -88,6 +88,7 @@ struct Port final : NodePort {
     void serve_committed(const consensus::ServeCommitted& request) override { serves.push_back(request); }
     void accuse(const consensus::Accuse&) override {}
     void note(const std::string& text) override { notes.push_back(text); }
+    std::uint64_t wall_us() override { return 0; }
 
     template <class T>
     [[nodiscard]] std::vector<T> told_to(LinkId link) const {

@@ -18,7 +18,8 @@ class SwarmTest : public ::testing::Test {
         scenario.n = 4;
         scenario.clocks.assign(4, ClockShape{});
         scenario.traitors = {1, 2};
-        scenario.plan = {{0, FaultKind::behave, 1, 0, 0, 3}, {0, FaultKind::behave, 2, 0, 0, 3}};
+        scenario.plan = {{0, FaultKind::behave, 1, 0, 0, 0, "lie-to-clients"},
+                         {0, FaultKind::behave, 2, 0, 0, 0, "lie-to-clients"}};
     }
 };
 

@@ -88,7 +88,7 @@ TEST_F(WorldTest, a_power_cut_loses_nothing) {
 TEST_F(WorldTest, an_equivocating_primary_is_convicted_and_replaced) {
     Scenario scenario = quiet(consensus::FaultModel::byzantine, 4);
     scenario.traitors = {0};
-    scenario.plan = {{0, FaultKind::behave, 0, 0, 0, 2}};
+    scenario.plan = {{0, FaultKind::behave, 0, 0, 0, 0, "equivocate"}};
     const RunResult result = run_scenario(scenario);
     EXPECT_TRUE(result.passed) << result.failure;
     EXPECT_GT(result.numbers.accusations, 0U);
@@ -98,7 +98,7 @@ TEST_F(WorldTest, an_equivocating_primary_is_convicted_and_replaced) {
 TEST_F(WorldTest, a_client_is_not_fooled_by_one_liar) {
     Scenario scenario = quiet(consensus::FaultModel::byzantine, 4);
     scenario.traitors = {2};
-    scenario.plan = {{0, FaultKind::behave, 2, 0, 0, 3}};
+    scenario.plan = {{0, FaultKind::behave, 2, 0, 0, 0, "lie-to-clients"}};
     const RunResult result = run_scenario(scenario);
     EXPECT_TRUE(result.passed) << result.failure;
     EXPECT_GT(result.numbers.done, 0U);

@@ -145,7 +145,7 @@ ViewChange any_view_change(bool with_attachment) {
 }
 
 PeerMessage any_peer_message() {
-    switch (kind(9)) {
+    switch (kind(11)) {
         case 0: return Propose{any_block(), any_height()};
         case 1: return any_vote();
         case 2: return any_view_change(true);
@@ -161,7 +161,9 @@ PeerMessage any_peer_message() {
             return Blocks{up_to<Header>(3, any_header), maybe_certificate(), up_to<BlockPtr>(3, any_block),
                           maybe_certificate()};
         case 8: return PreVote{any_view()};
-        default: return PreVoteGrant{any_view()};
+        case 9: return PreVoteGrant{any_view()};
+        case 10: return ClockProbe{number()};
+        default: return ClockAnswer{number(), number(), number()};
     }
 }
 
@@ -185,7 +187,7 @@ ClientMessage any_client_message() {
         case 0: return Submit{any_envelope()};
         case 1: return Read{number(), any_range(), any_height(), coin(), coin()};
         case 2: return StatusRequest{number()};
-        default: return SetFault{number(), string_of(any_bytes(20))};
+        default: return Control{number(), string_of(any_bytes(20))};
     }
 }
 
@@ -223,7 +225,7 @@ ReplicaMessage any_replica_message() {
             return reply;
         }
         case 4: return StatusReply{number(), string_of(any_bytes(60))};
-        default: return FaultSet{number(), string_of(any_bytes(20))};
+        default: return ControlReply{number(), string_of(any_bytes(20))};
     }
 }
 
@@ -271,6 +273,12 @@ bool equal(const Blocks& a, const Blocks& b) {
 bool equal(const PreVote& a, const PreVote& b) {
     return a.new_view == b.new_view;
 }
+bool equal(const ClockProbe& a, const ClockProbe& b) {
+    return a.sent_us == b.sent_us;
+}
+bool equal(const ClockAnswer& a, const ClockAnswer& b) {
+    return a.probe_us == b.probe_us && a.received_us == b.received_us && a.sent_us == b.sent_us;
+}
 bool equal(const PreVoteGrant& a, const PreVoteGrant& b) {
     return a.new_view == b.new_view;
 }
@@ -287,8 +295,8 @@ bool equal(const Read& a, const Read& b) {
 bool equal(const StatusRequest& a, const StatusRequest& b) {
     return a.nonce == b.nonce;
 }
-bool equal(const SetFault& a, const SetFault& b) {
-    return a.nonce == b.nonce && a.fault == b.fault;
+bool equal(const Control& a, const Control& b) {
+    return a.nonce == b.nonce && a.command == b.command;
 }
 
 bool equal(const Welcome& a, const Welcome& b) {
@@ -311,8 +319,8 @@ bool equal(const ReadReply& a, const ReadReply& b) {
 bool equal(const StatusReply& a, const StatusReply& b) {
     return a.nonce == b.nonce && a.json == b.json;
 }
-bool equal(const FaultSet& a, const FaultSet& b) {
-    return a.nonce == b.nonce && a.fault == b.fault;
+bool equal(const ControlReply& a, const ControlReply& b) {
+    return a.nonce == b.nonce && a.text == b.text;
 }
 
 template <class Variant>

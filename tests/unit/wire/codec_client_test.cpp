@@ -52,9 +52,9 @@ TEST(CodecClient, bounds_are_checked) {
     v1::ClientFrame frame;
     frame.set_submit(std::string(limits::envelope_bytes_max + 1, 'x'));
     EXPECT_FALSE(decode(frame));
-    frame.mutable_set_fault()->set_fault(std::string(256, 'x'));
+    frame.mutable_control()->set_command(std::string(limits::control_command_bytes_max, 'x'));
     EXPECT_TRUE(decode(frame));
-    frame.mutable_set_fault()->set_fault(std::string(257, 'x'));
+    frame.mutable_control()->set_command(std::string(limits::control_command_bytes_max + 1, 'x'));
     EXPECT_FALSE(decode(frame));
     const Bytes range = kvstore::encode_range({{'k'}, {}, 0, false, false, false});
     frame.mutable_read()->set_range(string_of(range));

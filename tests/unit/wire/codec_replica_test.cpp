@@ -112,7 +112,7 @@ TEST(CodecReplica, bounds_are_checked) {
     EXPECT_FALSE(decode(frame));
     frame.mutable_status_reply()->set_json(std::string((256U << 10U) + 1, 'j'));
     EXPECT_FALSE(decode(frame));
-    frame.mutable_fault_set()->set_fault(std::string(257, 'f'));
+    frame.mutable_control_reply()->set_text(std::string(limits::control_text_bytes_max + 1, 'f'));
     EXPECT_FALSE(decode(frame));
     frame.mutable_read_reply()->set_digest(std::string(32, 'd'));
     EXPECT_TRUE(decode(frame));

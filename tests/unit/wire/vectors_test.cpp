@@ -100,7 +100,9 @@ std::map<std::string, PeerMessage> peer_examples() {
             {"fetch_by_id", Fetch{Fetch::What::by_id, Height(0), {filled<crypto::Digest>(0x15)}}},
             {"blocks", blocks},
             {"pre_vote", PreVote{View(9)}},
-            {"pre_vote_grant", PreVoteGrant{View(9)}}};
+            {"pre_vote_grant", PreVoteGrant{View(9)}},
+            {"clock_probe", ClockProbe{7}},
+            {"clock_answer", ClockAnswer{7, 8, 9}}};
 }
 
 std::map<std::string, ClientMessage> client_examples() {
@@ -112,7 +114,7 @@ std::map<std::string, ClientMessage> client_examples() {
     return {{"submit", Submit{example_envelope()}},
             {"read", Read{6, range, Height(40), true, false}},
             {"status_request", StatusRequest{8}},
-            {"set_fault", SetFault{9, "equivocate"}}};
+            {"control", Control{9, "equivocate"}}};
 }
 
 std::map<std::string, ReplicaMessage> replica_examples() {
@@ -144,7 +146,7 @@ std::map<std::string, ReplicaMessage> replica_examples() {
             {"read_reply", read},
             {"read_reply_digest", digest_only},
             {"status_reply", StatusReply{8, R"({"id":1})"}},
-            {"fault_set", FaultSet{9, "equivocate"}}};
+            {"control_reply", ControlReply{9, "equivocate"}}};
 }
 
 std::map<std::string, std::string> read_lines(const std::string& path) {
