@@ -43,7 +43,7 @@ struct FaultEvent {
     std::uint16_t a = 0, b = 0;
     std::uint32_t mask = 0;
     std::int64_t arg = 0;
-    std::string text;
+    std::string text = {};
 };
 [[nodiscard]] std::string text_of(const FaultEvent& event);
 

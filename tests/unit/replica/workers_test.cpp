@@ -89,6 +89,9 @@ struct FakeLog final : kvstore::ConsensusLog {
         }
         return result;
     }
+    [[nodiscard]] Result<std::vector<consensus::Evidence>> evidence() const override {
+        return std::vector<consensus::Evidence>();
+    }
     [[nodiscard]] Height committed() const override { return stored; }
     [[nodiscard]] std::uint64_t used_bytes() const override { return 123; }
     void hold(bool on) {
