@@ -164,6 +164,9 @@ TEST_F(WorkersDeathTest, a_log_that_cannot_be_written_ends_the_process_by_name) 
         [[nodiscard]] Result<kvstore::CommittedRange> committed_range(Height, Height, std::size_t) const override {
             return kvstore::CommittedRange{};
         }
+        [[nodiscard]] Result<std::vector<consensus::Evidence>> evidence() const override {
+            return std::vector<consensus::Evidence>();
+        }
         [[nodiscard]] Height committed() const override { return {}; }
         [[nodiscard]] std::uint64_t used_bytes() const override { return 0; }
     };
