@@ -30,6 +30,8 @@ struct FaultContext {
     // Time-outs of the cluster, for who wants to stay just below them.
     std::uint64_t progress_min_ms = 400;
     std::uint64_t heartbeat_ms = 50;
+    // Clients by their name in cluster.toml, for behaviours that single some out; ids are understood without it.
+    std::map<std::string, consensus::ClientId> client_names = {};
 };
 
 struct PeerSend {
