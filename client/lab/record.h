@@ -72,6 +72,7 @@ struct EvidenceFound {
     std::string kind;  // E1 ...
     std::string id;    // hex
     std::string explanation;
+    std::vector<std::string> statements;  // what the culprit signed, in plain words: one or two
     bool verified = false;  // offline, with the cluster's keys alone
 };
 
