@@ -33,6 +33,16 @@ std::uint64_t ticks_of(std::uint64_t ms, std::uint64_t tick_ms) {
     return std::max<std::uint64_t>(1, (ms + tick_ms - 1) / tick_ms);
 }
 
+// Correct clocks are within half of PRECISION of real time, so that any two are within it (rule H2).
+ClockSyncOptions clock_options(const NodeOptions& options, const consensus::Membership& membership) {
+    ClockSyncOptions result;
+    result.self = options.core.self;
+    result.replicas = membership.replicas.size();
+    result.faults = membership.quorum().f;
+    result.spread_max_us = static_cast<std::int64_t>(options.core.precision_ms) * 1'000 / 2;
+    return result;
+}
+
 wire::RefusalCode refusal_of(kvstore::Admission verdict) {
     switch (verdict) {
         case kvstore::Admission::expired: return wire::RefusalCode::expired;
@@ -64,6 +74,7 @@ struct Node::State final : ReadView {
               },
               [this](LinkId link, const wire::Read& request) { refuse_read(link, request); }),
           routes(routes_max),
+          clocks(clock_options(options, membership)),
           executed_height(recovered.executed) {
         for (std::size_t i = 0; i < membership.replicas.size(); ++i) {
             if (const consensus::ReplicaId id(static_cast<std::uint16_t>(i)); id != self) {
@@ -108,6 +119,9 @@ struct Node::State final : ReadView {
     void reply(const kvstore::Replies& replies);
     void submit(crypto::Verified<consensus::Envelope> envelope);
     void misbehave();
+    void compare_clocks();
+    // True if it was one of those, and is done with.
+    [[nodiscard]] bool on_clock_message(consensus::ReplicaId from, const consensus::PeerMessage& message);
     void count(const std::string& why);
     [[nodiscard]] consensus::Hlc current_hlc() const;
     [[nodiscard]] ReplyContext reply_context() const { return {self, quorum, view, current_hlc()}; }
@@ -126,6 +140,7 @@ struct Node::State final : ReadView {
     SendGate gate;
     ReadQueue reads;
     ReturnRoutes routes;
+    ClockSync clocks;
     std::unique_ptr<FaultModel> fault;
     std::optional<wire::RefusalCode> writes_refused;
     std::size_t relays_admitting = 0;                      // envelopes of backups that wait for admission
@@ -266,6 +281,32 @@ void Node::State::misbehave() {
     }
 }
 
+void Node::State::compare_clocks() {
+    for (const auto& [peer, probe] : clocks.tick(monotonic_ms, port.wall_us())) {
+        leave(consensus::Send{peer, probe, {}});
+    }
+    for (const std::string& text : clocks.take_notes()) {
+        port.note(text);
+    }
+}
+
+// H4: what a peer says of its clock goes no further than to the estimates for operators.
+bool Node::State::on_clock_message(consensus::ReplicaId from, const consensus::PeerMessage& message) {
+    if (const auto* probe = std::get_if<consensus::ClockProbe>(&message)) {
+        if (const auto answer = clocks.probed(from, *probe, port.wall_us())) {
+            leave(consensus::Send{from, *answer, {}});
+        } else {
+            count("too many clock probes");
+        }
+        return true;
+    }
+    if (const auto* answer = std::get_if<consensus::ClockAnswer>(&message)) {
+        clocks.answered(from, *answer, port.wall_us());
+        return true;
+    }
+    return false;
+}
+
 void Node::State::count(const std::string& why) {
     const auto found = counters.rejected.find(why);
     if (found != counters.rejected.end()) {
@@ -309,6 +350,9 @@ void Node::start(std::uint64_t wall_ms) {
 void Node::peer_message(consensus::ReplicaId from, crypto::Verified<consensus::PeerMessage> message) {
     State& s = *state_;
     if (s.fault && !s.fault->from_peer(from, *message)) {
+        return;
+    }
+    if (s.on_clock_message(from, *message)) {
         return;
     }
     auto relayed = consensus::MessageVerifier::relayed(message);
@@ -460,6 +504,7 @@ void Node::tick() {
     s.monotonic_ms += s.options.core.tick_ms;
     s.step(consensus::Tick{});
     s.reads.tick();
+    s.compare_clocks();
     if (s.fault) {
         s.misbehave();
     }
@@ -495,6 +540,10 @@ void Node::refuse_writes(std::optional<wire::RefusalCode> code) {
 
 consensus::Status Node::status() const {
     return state_->core.status();
+}
+
+ClockView Node::clock_view() const {
+    return state_->clocks.view(state_->port.wall_us());
 }
 
 const NodeCounters& Node::counters() const {

@@ -13,6 +13,7 @@
 
 #include "consensus/core.h"
 #include "kvstore/state_machine.h"
+#include "replica/clock_sync.h"
 #include "replica/faults/fault_model.h"
 #include "wire/client_messages.h"
 
@@ -69,9 +70,13 @@ class Node {
          const consensus::Recovered& recovered, NodePort& port);
     ~Node();
 
+    // What the log holds against others; before start().
+    void remember(const std::vector<consensus::Evidence>& evidence);
     void start(std::uint64_t wall_ms);
     // ---- Inputs
     void peer_message(consensus::ReplicaId from, crypto::Verified<consensus::PeerMessage> message);
+    // What a refused message of a peer proves (refused_frames.h).
+    void refused_peer_message(const consensus::Evidence& evidence);
     void client_envelope(LinkId link, crypto::Verified<consensus::Envelope> envelope);
     void client_read(LinkId link, const consensus::ClientId& client, wire::Read request);
     void client_connected(LinkId link, const consensus::ClientId& client);  // answered with Welcome
@@ -96,6 +101,8 @@ class Node {
     void outgoing_frame(consensus::ReplicaId to, Bytes& frame);
 
     [[nodiscard]] consensus::Status status() const;
+    // The peers' clocks against this replica's (port.wall_us), now; reads the port's clock.
+    [[nodiscard]] ClockView clock_view() const;
     [[nodiscard]] const NodeCounters& counters() const;
     [[nodiscard]] const consensus::Core& core() const;
     [[nodiscard]] consensus::Height executed_height() const;
