@@ -71,6 +71,24 @@ class Fields {
         return static_cast<T>(*value);
     }
 
+    // A number with or without a fraction.
+    [[nodiscard]] double real(std::string_view key, double min, double max, double absent) {
+        const toml::node* node = find(key, true);
+        if (node == nullptr) {
+            return absent;
+        }
+        const auto value = node->is_number() ? node->value<double>() : std::nullopt;
+        if (!value) {
+            refuse(node, key, "expected a number");
+            return absent;
+        }
+        if (!(*value >= min && *value <= max)) {
+            refuse(node, key, fmt::format("{} is out of range; give {} to {}", *value, min, max));
+            return absent;
+        }
+        return *value;
+    }
+
     [[nodiscard]] bool flag(std::string_view key, bool absent) {
         const auto* node = find(key, true);
         if (node == nullptr) {
@@ -246,7 +264,7 @@ class ClusterParser {
     void read_timers(const toml::table& table) {
         Fields fields(table, "[timers]", error_,
                       {"heartbeat_ms", "order_latency_ms", "progress_min_ms", "progress_max_ms", "precision_ms",
-                       "message_delay_ms"});
+                       "message_delay_ms", "detector", "phi_threshold", "tenure_ms", "tenure_blocks"});
         const auto read = [&fields](std::string_view key, std::uint64_t& timer) {
             timer = fields.number(key, 1, timer_ms_max, std::optional(timer));
         };
@@ -256,6 +274,12 @@ class ClusterParser {
         read("progress_max_ms", cluster_.timers.progress_max_ms);
         read("precision_ms", cluster_.timers.precision_ms);
         read("message_delay_ms", cluster_.timers.message_delay_ms);
+        Timers& timers = cluster_.timers;
+        timers.adaptive = fields.choice("detector", {"adaptive", "fixed"}, "adaptive") == 0;
+        timers.phi_threshold = fields.real("phi_threshold", phi_threshold_min, phi_threshold_max, timers.phi_threshold);
+        timers.tenure_ms = fields.number("tenure_ms", 0, tenure_ms_max, std::optional(timers.tenure_ms));
+        timers.tenure_blocks =
+            fields.number("tenure_blocks", 0, tenure_blocks_max, std::optional(timers.tenure_blocks));
     }
 
     void read_replica(const toml::table& table) {

@@ -129,6 +129,24 @@ Result<void> check_clients(const Cluster& cluster) {
     return {};
 }
 
+Result<void> check_detector(const Timers& timers) {
+    if (!(timers.phi_threshold >= phi_threshold_min && timers.phi_threshold <= phi_threshold_max)) {
+        return invalid(fmt::format("[timers] phi_threshold: {} is out of range; give {} to {}", timers.phi_threshold,
+                                   phi_threshold_min, phi_threshold_max));
+    }
+    if (timers.tenure_ms > tenure_ms_max || timers.tenure_blocks > tenure_blocks_max) {
+        return invalid(fmt::format("[timers] tenure_ms, tenure_blocks: out of range; give at most {} and {}",
+                                   tenure_ms_max, tenure_blocks_max));
+    }
+    if (timers.tenure_ms != 0 && timers.tenure_ms < timers.progress_min_ms) {
+        return invalid(
+            fmt::format("[timers] tenure_ms: {} is less than progress_min_ms, which is {}; give more, or 0 "
+                        "for primaries that stay until they are deposed",
+                        timers.tenure_ms, timers.progress_min_ms));
+    }
+    return {};
+}
+
 Result<void> check_timers(const Timers& timers) {
     const std::pair<const char*, std::uint64_t> all[] = {
         {"heartbeat_ms", timers.heartbeat_ms},       {"order_latency_ms", timers.order_latency_ms},
@@ -153,7 +171,7 @@ Result<void> check_timers(const Timers& timers) {
         return invalid(fmt::format("[timers] order_latency_ms: {} is more than progress_max_ms, which is {}",
                                    timers.order_latency_ms, timers.progress_max_ms));
     }
-    return {};
+    return check_detector(timers);
 }
 
 Result<void> check_limits(const Cluster& cluster) {

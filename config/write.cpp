@@ -55,11 +55,17 @@ progress_min_ms = {}  # a primary without progress is replaced after this at the
 progress_max_ms = {}
 precision_ms = {}  # how far apart the replicas' clocks may be
 message_delay_ms = {}  # how long a proposal may be on its way
+detector = "{}"  # "adaptive": goes by what was measured; "fixed": by the numbers above alone
+phi_threshold = {}  # adaptive: a primary is silent when the odds against it are 10 to the power of this
+tenure_ms = {}  # byzantine: a busy primary hands over after this; 0 means it stays until it is deposed
+tenure_blocks = {}  # ... or after so many blocks; 0 means any number
 )",
                    limits::key_bytes_max, limits::value_bytes_max, cluster.window, limits::window_max,
                    cluster.log_quota_bytes, limits::log_quota_bytes, cluster.timers.heartbeat_ms,
                    cluster.timers.order_latency_ms, cluster.timers.progress_min_ms, cluster.timers.progress_max_ms,
-                   cluster.timers.precision_ms, cluster.timers.message_delay_ms);
+                   cluster.timers.precision_ms, cluster.timers.message_delay_ms,
+                   cluster.timers.adaptive ? "adaptive" : "fixed", cluster.timers.phi_threshold,
+                   cluster.timers.tenure_ms, cluster.timers.tenure_blocks);
 }
 
 void write_replica(Out out, const ReplicaEntry& replica) {

@@ -25,6 +25,10 @@ NodeOptions node_options(const ReplicaOptions& options) {
     result.core.progress_max_ms = timers.progress_max_ms;
     result.core.precision_ms = timers.precision_ms;
     result.core.message_delay_ms = timers.message_delay_ms;
+    result.core.adaptive = timers.adaptive;
+    result.core.phi_threshold = timers.phi_threshold;
+    result.core.tenure_ms = timers.tenure_ms;
+    result.core.tenure_blocks = timers.tenure_blocks;
     return result;
 }
 
@@ -114,6 +118,7 @@ void Replica::State::run() {
     spdlog::info("event=start replica={} replicas={} quorum={} executed={} committed={} entered={} crashed_before={}",
                  options.id, membership.replicas.size(), membership.quorum().q, node.executed_height().value,
                  data.recovered.committed.height.value, data.recovered.voting.entered.value, data.crashed_before);
+    recover_evidence();
     node.start(clock.now_ms());
     begin_input();
     peers.dial_all();

@@ -36,7 +36,7 @@ TEST(ClusterFile, comes_back_as_it_was_written) {
     cluster.window = 3;
     cluster.epoch = 9;
     cluster.log_quota_bytes = std::uint64_t{1} << 33;
-    cluster.timers = {11, 12, 13, 14, 15, 16};
+    cluster.timers = {11, 12, 13, 14, 15, 16, false, 6.5, 17, 18};
     cluster.replicas[1].advertise = "host-b.example";
     cluster.replicas[1].listen = "0.0.0.0";
     cluster.replicas[2].advertise = cluster.replicas[2].listen = "fd00::2";
@@ -55,6 +55,10 @@ TEST(ClusterFile, comes_back_as_it_was_written) {
     EXPECT_EQ(read->timers.progress_max_ms, 14U);
     EXPECT_EQ(read->timers.precision_ms, 15U);
     EXPECT_EQ(read->timers.message_delay_ms, 16U);
+    EXPECT_FALSE(read->timers.adaptive);
+    EXPECT_EQ(read->timers.phi_threshold, 6.5);
+    EXPECT_EQ(read->timers.tenure_ms, 17U);
+    EXPECT_EQ(read->timers.tenure_blocks, 18U);
     ASSERT_EQ(read->replicas.size(), 4U);
     EXPECT_EQ(read->replicas[1].advertise, "host-b.example");
     EXPECT_EQ(read->replicas[1].listen, "0.0.0.0");
@@ -91,6 +95,10 @@ TEST(ClusterFile, optional_fields_have_the_documented_defaults) {
     EXPECT_EQ(read->window, limits::window_default);
     EXPECT_EQ(read->timers.progress_min_ms, 400U);
     EXPECT_EQ(read->timers.progress_max_ms, 20'000U);
+    EXPECT_TRUE(read->timers.adaptive);
+    EXPECT_EQ(read->timers.phi_threshold, 8.0);
+    EXPECT_EQ(read->timers.tenure_ms, 30'000U);
+    EXPECT_EQ(read->timers.tenure_blocks, 50'000U);
     EXPECT_EQ(read->log_quota_bytes, 0U);
     EXPECT_FALSE(read->experiments);
     EXPECT_EQ(read->replicas[0].listen, "127.0.0.1");
@@ -192,6 +200,18 @@ const Mistake mistakes[] = {
      "order_latency_ms = 50",
      "order_latency_ms = 20001",
      {"[timers] order_latency_ms", "progress_max_ms"}},
+    {"detector_unknown",
+     "detector = \"adaptive\"",
+     "detector = \"quick\"",
+     {"[timers] detector", "quick", "adaptive, fixed"}},
+    {"phi_too_small",
+     "phi_threshold = 8",
+     "phi_threshold = 0.5",
+     {"[timers] phi_threshold", "0.5 is out of range", "1 to 50"}},
+    {"phi_is_text", "phi_threshold = 8", "phi_threshold = \"8\"", {"[timers] phi_threshold", "expected a number"}},
+    {"phi_is_no_number", "phi_threshold = 8", "phi_threshold = nan", {"[timers] phi_threshold", "out of range"}},
+    {"tenure_too_short", "tenure_ms = 30000", "tenure_ms = 399", {"[timers] tenure_ms", "progress_min_ms", "or 0"}},
+    {"tenure_negative", "tenure_blocks = 50000", "tenure_blocks = -1", {"[timers] tenure_blocks", "out of range"}},
     {"client_twice", "\"admin\"", "\"default\"", {"[[client]] name", "default is used twice"}},
     {"client_name_is_path", "\"admin\"", "\"../admin\"", {"[[client]] name", "../admin"}},
     {"right_unknown", "[\"read\", \"write\"]", "[\"read\", \"rite\"]", {"rights", "\"read\", \"write\" or \"admin\""}},

@@ -77,7 +77,8 @@ RC_GTEST_PROP(ClusterId, is_unaffected_by_everything_else, ()) {
     cluster.experiments = number() % 2 == 0;
     cluster.window = number();
     cluster.log_quota_bytes = number();
-    cluster.timers = {number(), number(), number(), number(), number(), number()};
+    cluster.timers = {number(), number(),          number(), number(), number(),
+                      number(), number() % 2 == 0, 3.5,      number(), number()};
     cluster.cluster_id = {};
     RC_ASSERT(compute_cluster_id(cluster) == sample_cluster().cluster_id);
 }
