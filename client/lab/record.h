@@ -98,6 +98,8 @@ struct Record {
     std::map<std::uint64_t, std::map<std::uint16_t, std::string>> digests;
     // What was read back at the end: key -> value or absent; unreadable keys are not in it.
     std::map<std::string, std::optional<std::string>> read_back;
+    // Of the keys of read_back that exist: how often each was changed since it was created.
+    std::map<std::string, std::uint64_t> versions;
     std::vector<EvidenceFound> evidence;
     Costs costs;
     std::vector<std::string> failures;  // of the runner: a process that did not start, ...

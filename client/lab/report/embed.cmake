@@ -1,0 +1,16 @@
+# cmake -DFOLDER=... -DOUTPUT=... -P embed.cmake: writes the definitions of assets.h.
+function(literal name files)
+    set(text "")
+    foreach(file ${files})
+        file(READ ${FOLDER}/${file} content)
+        string(APPEND text "${content}")
+    endforeach()
+    file(APPEND ${OUTPUT}.new "const std::string_view ${name} = R\"loyal_asset(${text})loyal_asset\";\n")
+endfunction()
+
+file(WRITE ${OUTPUT}.new "#include \"client/lab/report/assets.h\"\n\nnamespace loyal::lab {\n\n")
+literal(report_page "page.html")
+literal(report_style "report.css")
+literal(report_script "common.js;timeline.js;sequence.js;history.js;main.js")
+file(APPEND ${OUTPUT}.new "\n}  // namespace loyal::lab\n")
+file(RENAME ${OUTPUT}.new ${OUTPUT})
