@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdio>
+#include <map>
 #include <thread>
 
 #include "crypto/identity.h"
@@ -78,6 +79,7 @@ int swarm(Arguments arguments) {
     const auto begin = Clock::now();
     const auto seconds = [&] { return std::chrono::duration<double>(Clock::now() - begin).count(); };
     SwarmOptions& options = arguments.swarm;
+    options.mix = arguments.reduction.mix;
     const std::vector<std::string> rules_off = arguments.reduction.rules_off;
     if (!rules_off.empty()) {
         options.edit = [rules_off](Scenario& scenario) {
@@ -139,6 +141,22 @@ void add_without(CLI::App& app, Arguments& arguments) {
                    "Leave out a rule of the protocol (to test the checkers)");
 }
 
+void add_mix(CLI::App& app, Arguments& arguments) {
+    static const std::map<std::string, Timing> timings{
+        {"synchronous", Timing::synchronous}, {"partial", Timing::partial}, {"asynchronous", Timing::asynchronous}};
+    static const std::map<std::string, Failures> failures{{"crash-stop", Failures::crash_stop},
+                                                          {"crash-recovery", Failures::crash_recovery},
+                                                          {"byzantine", Failures::byzantine}};
+    Mix& mix = arguments.reduction.mix;
+    app.add_option("--timing", mix.timing, "Only this timing model: synchronous, partial, asynchronous")
+        ->transform(CLI::CheckedTransformer(timings).description(""));
+    app.add_option("--failure-model", mix.failures, "Only this failure model: crash-stop, crash-recovery, byzantine")
+        ->transform(CLI::CheckedTransformer(failures).description(""));
+    app.add_flag("--uniform", mix.uniform, "One cluster and workload for all seeds, as in `loyal lab matrix`");
+    app.add_flag("--too-many-traitors", mix.too_many_traitors,
+                 "One more than the model allows, who work together: violations are expected");
+}
+
 // "1,4,7" or "none".
 std::optional<std::vector<std::size_t>> parse_keep(const std::string& text) {
     if (text.empty()) {
@@ -171,6 +189,7 @@ int main_of(int argc, char** argv) {
     CLI::App* run_command = app.add_subcommand("run", "Run one seed. Example: loyal-sim run --seed 42 --trace");
     add_reduction(*run_command, arguments);
     add_without(*run_command, arguments);
+    add_mix(*run_command, arguments);
     run_command->add_flag("--trace", arguments.trace, "Print every event");
     run_command->add_flag("-v,--verbose", arguments.verbose, "Print more numbers");
 
@@ -182,11 +201,13 @@ int main_of(int argc, char** argv) {
         ->check(CLI::Range(1, 256));
     swarm_command->add_option("--failures", arguments.swarm.failures_max, "Stop after so many failures (0: never)");
     add_without(*swarm_command, arguments);
+    add_mix(*swarm_command, arguments);
 
     CLI::App* shrink_command =
         app.add_subcommand("shrink", "Find the smallest part of a failing seed. Example: loyal-sim shrink --seed 42");
     add_reduction(*shrink_command, arguments);
     add_without(*shrink_command, arguments);
+    add_mix(*shrink_command, arguments);
     shrink_command->add_option("--runs", arguments.runs_max, "At most so many runs");
 
     try {

@@ -5,6 +5,7 @@
 #include <functional>
 #include <vector>
 
+#include "replica/control.h"
 #include "sim/random.h"
 #include "sim/scheduler.h"
 
@@ -30,6 +31,7 @@ struct Arrival {
 
 struct NetworkCounters {
     std::uint64_t sent = 0, lost = 0, blocked = 0, duplicated = 0, corrupted = 0;
+    TimeUs slowest_us = 0;  // the longest delay that any message got
 };
 
 class Network {
@@ -37,8 +39,9 @@ class Network {
     Network(Scheduler& scheduler, Random random, std::size_t processes)
         : scheduler_(scheduler), random_(random), processes_(processes), links_(processes * processes) {}
 
-    // Calls `deliver` when a copy arrives: not at all, once or twice. False when none will.
-    bool send(ProcessIndex from, ProcessIndex to, std::function<void(const Arrival&)> deliver);
+    // Calls `deliver` when a copy arrives: not at all, once or twice. False when the link itself lost it, which breaks
+    // a stream; what a LinkFault swallows goes unnoticed. `bytes` count on a link with a rate.
+    bool send(ProcessIndex from, ProcessIndex to, std::function<void(const Arrival&)> deliver, std::size_t bytes = 0);
 
     void set_quality(const LinkQuality& quality) { quality_ = quality; }
     [[nodiscard]] const LinkQuality& quality() const { return quality_; }
@@ -48,16 +51,28 @@ class Network {
     [[nodiscard]] bool blocked(ProcessIndex from, ProcessIndex to) const {
         return links_[from * processes_ + to].blocked;
     }
-    void heal();
+    // On top of the quality that all links have; replaces what was in force on this one.
+    void set_fault(ProcessIndex from, ProcessIndex to, const replica::LinkFault& fault) {
+        link(from, to).fault = fault;
+    }
+    [[nodiscard]] bool has_rate(ProcessIndex from, ProcessIndex to) const {
+        return links_[from * processes_ + to].fault.rate_bytes_s != 0;
+    }
+    void heal();  // every block and every fault; the quality stays
     [[nodiscard]] const NetworkCounters& counters() const { return counters_; }
 
  private:
     struct Link {
         bool blocked = false;
+        replica::LinkFault fault;
         TimeUs last_arrival = 0;
+        TimeUs busy_until = 0;  // with a rate: when what was sent before has left
     };
     [[nodiscard]] Link& link(ProcessIndex from, ProcessIndex to) { return links_[from * processes_ + to]; }
-    [[nodiscard]] TimeUs arrival_time(Link& link);
+    [[nodiscard]] bool likely(double probability) {
+        return random_.chance(static_cast<std::uint32_t>(probability * 1'000'000));
+    }
+    [[nodiscard]] TimeUs arrival_time(Link& link, std::size_t bytes);
 
     Scheduler& scheduler_;
     Random random_;

@@ -11,7 +11,7 @@
 namespace loyal::sim {
 
 Scenario Reduction::apply(std::uint64_t seed) const {
-    Scenario scenario = make_scenario(seed);
+    Scenario scenario = make_scenario(seed, mix);
     if (keep) {
         std::vector<FaultEvent> plan;
         for (const std::size_t index : *keep) {
@@ -47,6 +47,14 @@ std::string Reduction::command(std::uint64_t seed) const {
         text += fmt::format(" --outstanding {}", *outstanding);
     }
     text += calm_network ? " --calm" : "";
+    if (mix.timing) {
+        text += fmt::format(" --timing {}", name_of(*mix.timing));
+    }
+    if (mix.failures) {
+        text += fmt::format(" --failure-model {}", name_of(*mix.failures));
+    }
+    text += mix.uniform ? " --uniform" : "";
+    text += mix.too_many_traitors ? " --too-many-traitors" : "";
     for (const std::string& rule : rules_off) {
         text += " --without " + rule;
     }
@@ -100,7 +108,7 @@ class Shrinker {
         bool any = false;
         std::vector<std::size_t> kept = best_.reduction.keep.value_or(std::vector<std::size_t>());
         if (!best_.reduction.keep) {
-            kept.resize(make_scenario(seed_).plan.size());
+            kept.resize(make_scenario(seed_, best_.reduction.mix).plan.size());
             std::iota(kept.begin(), kept.end(), std::size_t{0});
         }
         for (std::size_t chunk = std::max<std::size_t>(1, kept.size() / 2); !kept.empty(); chunk /= 2) {

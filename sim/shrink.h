@@ -15,6 +15,7 @@ struct Reduction {
     std::optional<std::vector<std::size_t>> keep;  // indices of the seed's plan; absent: all
     std::optional<std::size_t> clients, operations, outstanding;
     bool calm_network = false;
+    Mix mix;
     std::vector<std::string> rules_off;
 
     [[nodiscard]] Scenario apply(std::uint64_t seed) const;

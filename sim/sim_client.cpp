@@ -54,7 +54,30 @@ void SimClient::pump() {
 
 bool SimClient::finished() const {
     const WorkloadShape& w = context_.scenario.workload;
-    return last_phase_ && outstanding_ == 0 && last_done_ >= w.last_operations;
+    const bool asked = reading_back_ ? to_read_back_.empty() : last_phase_ && last_done_ >= w.last_operations;
+    return asked && outstanding_ == 0;
+}
+
+bool SimClient::completed() const {
+    const std::size_t wanted = context_.scenario.workload.operations;
+    return issued_ == wanted && outstanding_ == 0 && counters_.unknown == 0;
+}
+
+void SimClient::read_back(std::vector<std::string> keys) {
+    reading_back_ = true;
+    to_read_back_ = std::move(keys);
+    read_back_next();
+    pump();
+}
+
+void SimClient::abandon() {
+    abandoned_ = true;
+    for (const auto& [number, call] : open_writes_) {
+        ++counters_.unknown;
+        record(call, false, true);
+        report(call, OperationSeen::Status::unknown, true);
+    }
+    open_writes_.clear();
 }
 
 std::string SimClient::waiting_for() const {
@@ -69,13 +92,15 @@ std::string SimClient::waiting_for() const {
 // ---- The workload
 
 std::string SimClient::new_value() {
-    return fmt::format("c{}.{}", index_, ++values_);
+    std::string value = fmt::format("c{}.{}", index_, ++values_);
+    value.resize(std::max(value.size(), context_.scenario.workload.value_bytes), '.');
+    return value;
 }
 
 SimClient::Call SimClient::begin(bool last) {
     Call call;
     call.last = last;
-    call.key = fmt::format("k{}", random_.below(context_.scenario.workload.keys));
+    call.key = context_.scenario.workload.key(random_.below(context_.scenario.workload.keys));
     call.begun = context_.scheduler.now();
     call.mark = context_.world.chain().begin();
     call.op.call = context_.world.moment();
@@ -86,14 +111,29 @@ SimClient::Call SimClient::begin(bool last) {
 void SimClient::issue() {
     const WorkloadShape& w = context_.scenario.workload;
     const TimeUs now = context_.scheduler.now();
-    while (outstanding_ < w.outstanding && issued_ < w.operations && !last_phase_ && now >= next_issue_) {
+    while (outstanding_ < w.outstanding && issued_ < w.operations && !last_phase_ && !reading_back_ &&
+           now >= next_issue_) {
         ++issued_;
-        next_issue_ = now + random_.below(2 * w.think_us + 1);
+        next_issue_ = now + (w.pause_us ? 0 : random_.below(2 * w.think_us + 1));
         issue_one(false);
     }
     while (last_phase_ && outstanding_ < w.outstanding && last_done_ + last_outstanding_ < w.last_operations) {
         ++last_outstanding_;
         issue_one(true);
+    }
+    read_back_next();
+}
+
+void SimClient::read_back_next() {
+    while (reading_back_ && !to_read_back_.empty() && outstanding_ < context_.scenario.workload.outstanding) {
+        ++outstanding_;
+        Call call = begin(false);
+        call.reads_back = true;
+        call.key = std::move(to_read_back_.back());
+        to_read_back_.pop_back();
+        Range range;
+        range.begin = bytes_of(call.key);
+        read(std::move(call), std::move(range));
     }
 }
 
@@ -101,14 +141,16 @@ void SimClient::issue_one(bool last) {
     ++outstanding_;
     Call call = begin(last);
     const Bytes key = bytes_of(call.key);
-    const std::uint64_t draw = random_.below(100);
-    if (draw < 35) {
+    const OperationMix& mix = context_.scenario.workload.mix;
+    std::uint64_t draw = random_.below(100);
+    if (draw < mix.puts) {
         call.op.kind = Kind::put;
         call.op.value = new_value();
         const Bytes value = bytes_of(*call.op.value);
         return write(std::move(call), kvstore::Put{key, value});
     }
-    if (draw < 55) {
+    draw -= mix.puts;
+    if (draw < mix.cas) {
         call.op.kind = Kind::cas;
         const auto seen = last_seen_.find(call.key);
         call.op.expect = seen == last_seen_.end() || random_.one_in(4) ? std::nullopt : seen->second;
@@ -117,19 +159,27 @@ void SimClient::issue_one(bool last) {
         if (call.op.expect) {
             cas.expect = bytes_of(*call.op.expect);
         }
-        if (!call.op.expect || !random_.one_in(6)) {
+        const bool deletes = mix.cas_deletes && call.op.expect && random_.one_in(6);
+        if (!deletes) {
             call.op.value = new_value();
             cas.value = bytes_of(*call.op.value);
         }
         return write(std::move(call), std::move(cas));
     }
-    if (draw < 63) {
+    draw -= mix.cas;
+    if (draw < mix.deletes) {
         call.op.kind = Kind::del;
         return write(std::move(call), kvstore::Delete{key});
     }
+    issue_read(std::move(call), draw - mix.deletes);
+}
+
+// The first `ranges` of the draws are for ranges, the rest for single keys.
+void SimClient::issue_read(Call call, std::uint64_t draw) {
+    const OperationMix& mix = context_.scenario.workload.mix;
     Range range;
-    range.begin = key;
-    call.is_range = draw >= 90;
+    range.begin = bytes_of(call.key);
+    call.is_range = draw < mix.ranges;
     if (call.is_range) {
         range.begin = bytes_of(random_.one_in(2) ? "k" : call.key);
         range.end = random_.one_in(2) ? Bytes() : bytes_of("k9");
@@ -138,7 +188,7 @@ void SimClient::issue_one(bool last) {
         range.keys_only = random_.one_in(4);
         range.count_only = random_.one_in(6);
     }
-    if (random_.one_in(8)) {
+    if (random_.one_in(mix.ordered_one_in)) {
         return write(std::move(call), std::move(range));  // takes its place among the writes
     }
     read(std::move(call), std::move(range));
@@ -147,9 +197,16 @@ void SimClient::issue_one(bool last) {
 void SimClient::write(Call call, Operation operation) {
     open_[calls_] = fmt::format("{} since {} ms", call.op.who, call.begun / ms);
     context_.trace.event("call", index_, calls_, static_cast<std::uint64_t>(call.op.kind));
+    if (!std::holds_alternative<Range>(operation)) {
+        open_writes_.emplace(calls_, call);
+    }
     session_->write(operation, context_.scheduler.now_ms(),
                     [this, number = calls_, call, operation](const WriteResult& result) {
+                        if (abandoned_) {
+                            return;
+                        }
                         open_.erase(number);
+                        open_writes_.erase(number);
                         if (const auto* range = std::get_if<Range>(&operation)) {
                             ordered_read_ended(call, *range, result);
                         } else {
@@ -162,6 +219,9 @@ void SimClient::read(Call call, Range range) {
     open_[calls_] = fmt::format("{} (read) since {} ms", call.op.who, call.begun / ms);
     context_.trace.event("call", index_, calls_, 9);
     session_->read(range, context_.scheduler.now_ms(), [this, number = calls_, call, range](const ReadResult& result) {
+        if (abandoned_) {
+            return;
+        }
         open_.erase(number);
         read_ended(call, range, result);
     });
@@ -171,12 +231,31 @@ void SimClient::read(Call call, Range range) {
 
 void SimClient::ended(const Call& call, bool success, const char* what) {
     --outstanding_;
+    if (const auto& pause = context_.scenario.workload.pause_us) {
+        next_issue_ = context_.scheduler.now() + *pause;
+    }
     if (call.last) {
         --last_outstanding_;
         last_done_ += success ? 1 : 0;
     }
     counters_.slowest_us = std::max(counters_.slowest_us, context_.scheduler.now() - call.begun);
     context_.trace.text([&] { return fmt::format("  {} {} {}", call.op.who, call.key, what); });
+}
+
+void SimClient::report(const Call& call, OperationSeen::Status status, bool applied) {
+    Observer* observer = context_.world.observer();
+    if (observer == nullptr || call.is_range || call.reads_back) {
+        return;
+    }
+    OperationSeen seen;
+    seen.client = index_;
+    seen.key = call.key;
+    seen.op = call.op;
+    seen.op.applied = applied;
+    seen.status = status;
+    seen.call_us = call.begun;
+    seen.ret_us = context_.scheduler.now();
+    observer->answered(seen);
 }
 
 void SimClient::record(const Call& call, bool known, bool applied) {
@@ -191,28 +270,31 @@ void SimClient::record(const Call& call, bool known, bool applied) {
 void SimClient::write_ended(const Call& call, const Operation& operation, const WriteResult& result) {
     context_.trace.event("return", index_, static_cast<std::uint64_t>(result.certainty), result.outcome.revision.value);
     if (result.denied) {
-        return context_.world.violation(fmt::format("client {} was denied: {}", index_, result.why));
+        context_.world.violation(fmt::format("client {} was denied: {}", index_, result.why));
     }
     if (result.certainty == Certainty::maybe_applied) {
         ++counters_.unknown;
         record(call, false, true);
+        report(call, OperationSeen::Status::unknown, true);
         return ended(call, false, "unknown");
     }
     const Status status = result.outcome.status;
     const bool executed = status == Status::ok || status == Status::not_found || status == Status::mismatch;
     if (result.certainty == Certainty::not_applied || !executed) {
         ++counters_.not_applied;
+        report(call, OperationSeen::Status::fail, false);
         return ended(call, false, "not applied");
     }
     ++counters_.done;
     if (auto finding = context_.world.chain().acknowledged(id_, session_id_, call.mark, operation, result.outcome)) {
-        return context_.world.violation(fmt::format("client {}, {}: {}", index_, call.op.who, *finding));
+        context_.world.violation(fmt::format("client {}, {}: {}", index_, call.op.who, *finding));
     }
     const bool applied = status == Status::ok;
     if (applied) {
         last_seen_[call.key] = call.op.value;  // absent after a delete
     }
     record(call, true, applied);
+    report(call, OperationSeen::Status::ok, applied);
     ended(call, true, applied ? "done" : "done, not applied");
 }
 
@@ -227,6 +309,11 @@ void SimClient::saw(const Call& call, const kvstore::RangeResult& range) {
     }
     last_seen_[call.key] = seen.op.out;
     record(seen, true, true);
+    report(seen, OperationSeen::Status::ok, true);
+    if (call.reads_back && context_.world.observer() != nullptr) {
+        context_.world.observer()->read_back(call.key, seen.op.out,
+                                             range.items.empty() ? 0 : range.items.front().version);
+    }
     ended(call, true, seen.op.out ? seen.op.out->c_str() : "(absent)");
 }
 
@@ -235,13 +322,14 @@ void SimClient::read_ended(const Call& call, const Range& range, const ReadResul
     if (!result.ok) {
         ++counters_.reads_failed;
         if (result.denied) {
-            return context_.world.violation(fmt::format("client {} was denied a read: {}", index_, result.why));
+            context_.world.violation(fmt::format("client {} was denied a read: {}", index_, result.why));
         }
+        report(call, OperationSeen::Status::fail, false);
         return ended(call, false, "read failed");
     }
     ++(result.path == client::ReadPath::fast ? counters_.reads_fast : counters_.reads_ordered);
     if (auto finding = context_.world.chain().read_returned(call.mark, range, result.range)) {
-        return context_.world.violation(fmt::format("client {}, {}: {}", index_, call.op.who, *finding));
+        context_.world.violation(fmt::format("client {}, {}: {}", index_, call.op.who, *finding));
     }
     saw(call, result.range);
 }
@@ -250,14 +338,16 @@ void SimClient::ordered_read_ended(const Call& call, const Range& range, const W
     context_.trace.event("return", index_, static_cast<std::uint64_t>(result.certainty), result.outcome.revision.value);
     if (result.certainty != Certainty::done || result.outcome.status != Status::ok) {
         ++counters_.reads_failed;
+        report(call, OperationSeen::Status::fail, false);
         return ended(call, false, "ordered read failed");
     }
     const auto read = kvstore::decode_range_result(result.outcome.result);
     if (!read) {
-        return context_.world.violation(fmt::format("client {}: a range result does not parse", index_));
+        context_.world.violation(fmt::format("client {}: a range result does not parse", index_));
+        return ended(call, false, "not a result");
     }
     if (auto finding = context_.world.chain().read_returned(call.mark, range, *read)) {
-        return context_.world.violation(fmt::format("client {}, {}: {}", index_, call.op.who, *finding));
+        context_.world.violation(fmt::format("client {}, {}: {}", index_, call.op.who, *finding));
     }
     saw(call, *read);
 }

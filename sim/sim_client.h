@@ -11,6 +11,7 @@
 #include "client/session.h"
 #include "sim/checkers/chain_checker.h"
 #include "sim/checkers/linearizability.h"
+#include "sim/observer.h"
 #include "sim/scenario.h"
 #include "sim/sim_signer.h"
 #include "sim/trace.h"
@@ -26,6 +27,7 @@ class ClientWorld {
     // Real time for the checkers: larger at each call, over all clients.
     virtual std::uint64_t moment() = 0;
     virtual void violation(const std::string& what) = 0;
+    virtual Observer* observer() = 0;  // may be null
 };
 
 struct ClientContext {  // all outlive the client
@@ -54,7 +56,13 @@ class SimClient {
     void tick();
     // The faults are over: finish what is left, then the last operations, each of which must succeed.
     void faults_ended() { last_phase_ = true; }
+    // Nothing more is asked; `keys` are read once, and the observer hears of what was there (Ending::read_back).
+    void read_back(std::vector<std::string> keys);
+    // The run ends here: what is under way may have taken effect or not.
+    void abandon();
     [[nodiscard]] bool finished() const;
+    // Everything that the workload holds was asked and got a definite answer.
+    [[nodiscard]] bool completed() const;
     [[nodiscard]] std::string waiting_for() const;
 
     [[nodiscard]] const consensus::ClientId& id() const { return id_; }
@@ -68,6 +76,7 @@ class SimClient {
         std::string key;
         bool is_range = false;
         bool last = false;  // of the last phase
+        bool reads_back = false;
         TimeUs begun = 0;
         ChainChecker::Mark mark;
     };
@@ -75,6 +84,8 @@ class SimClient {
     void pump();
     void issue();
     void issue_one(bool last);
+    void issue_read(Call call, std::uint64_t draw);
+    void read_back_next();
     void write(Call call, kvstore::Operation operation);
     void read(Call call, kvstore::Range range);
     void write_ended(const Call& call, const kvstore::Operation& operation, const client::WriteResult& result);
@@ -82,6 +93,7 @@ class SimClient {
     void ordered_read_ended(const Call& call, const kvstore::Range& range, const client::WriteResult& result);
     void ended(const Call& call, bool success, const char* what);
     void record(const Call& call, bool known, bool applied);
+    void report(const Call& call, OperationSeen::Status status, bool applied);
     void saw(const Call& call, const kvstore::RangeResult& range);
     [[nodiscard]] Call begin(bool last);
     [[nodiscard]] std::string new_value();
@@ -93,12 +105,14 @@ class SimClient {
     consensus::SessionId session_id_;
     std::unique_ptr<client::Session> session_;
 
-    bool last_phase_ = false;
+    bool last_phase_ = false, reading_back_ = false, abandoned_ = false;
+    std::vector<std::string> to_read_back_;
     std::size_t issued_ = 0, outstanding_ = 0, last_outstanding_ = 0, last_done_ = 0;
     std::uint64_t values_ = 0, calls_ = 0;
     TimeUs next_issue_ = 0;
     std::map<std::string, std::optional<std::string>> last_seen_;
-    std::map<std::uint64_t, std::string> open_;               // calls under way
+    std::map<std::uint64_t, std::string> open_;  // calls under way
+    std::map<std::uint64_t, Call> open_writes_;
     std::map<std::string, std::vector<RegisterOp>> history_;  // by key
     ClientCounters counters_;
 };

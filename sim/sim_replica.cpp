@@ -29,6 +29,9 @@ SimReplica::~SimReplica() = default;
 
 void SimReplica::start() {
     LOYAL_ASSERT(!up(), "a process starts once");
+    disk_fails_ = false;  // who starts it has mended the disk
+    log_store_.fail_commits({});
+    kv_store_.fail_commits({});
     auto log = kvstore::ConsensusLog::open(log_store_, context_.membership.context);
     auto machine = kvstore::StateMachine::open(kv_store_, context_.state_options);
     if (!log || !machine) {
@@ -45,13 +48,18 @@ void SimReplica::start() {
     recovered->executed_digests = machine_->recent_digests();
     context_.trace.event("start", id_.value, machine_->executed().value, recovered->voting.promised.value);
     context_.world.on_recovered(id_, *recovered);
+    std::unique_ptr<replica::FaultModel> fault = make_fault();
+    if (fault) {
+        fault->recovered(*recovered);
+    }
     replica::NodeOptions options;
     options.core = context_.scenario.core;
     options.core.self = id_;
     options.read_wait_max_ms = 300;
     replica::NodePort& port = *this;
     node_ = std::make_unique<replica::Node>(options, context_.verifier, signer_, *recovered, port);
-    install_fault();
+    node_->set_fault(std::move(fault));
+    refuse_writes(writes_refused_);
     // start() is a step like any other: a process may die in it.
     post([this] { node_->start(clock_.wall_ms(context_.scheduler.now())); });
     after(random_.below(context_.scenario.core.tick_ms * ms), [this] { tick(); });
@@ -65,12 +73,14 @@ void SimReplica::crash() {
     LOYAL_ASSERT(!handling_, "a process dies between calls");
     // A sync that was under way may have reached the disk, as a whole or not at all.
     if (!syncing_.empty() && random_.one_in(2)) {
-        if (const auto done = log_->append(syncing_); !done) {
+        if (const auto done = log_->append(syncing_); done) {
+            context_.world.on_durable(id_, syncing_);
+        } else if (!disk_fails_) {
             context_.world.violation(fmt::format("replica {}: log: {}", id_.value, done.error().message));
         }
-        context_.world.on_durable(id_, syncing_);
     }
     ++incarnation_;
+    signatures_before_ = signatures();
     node_.reset();
     machine_.reset();
     log_.reset();
@@ -98,23 +108,67 @@ void SimReplica::pause_until(TimeUs time) {
 void SimReplica::behave(const std::string& fault) {
     fault_ = fault;
     if (up()) {
-        install_fault();
+        node_->set_fault(make_fault());
     }
 }
 
-void SimReplica::install_fault() {
-    const replica::FaultContext fault{context_.membership,
-                                      id_,
-                                      signer_,
-                                      context_.scenario.seed ^ id_.value,
-                                      {},
-                                      context_.scenario.core.progress_min_ms,
-                                      context_.scenario.core.heartbeat_ms};
+std::unique_ptr<replica::FaultModel> SimReplica::make_fault() const {
+    replica::FaultContext context{context_.membership,
+                                  id_,
+                                  signer_,
+                                  context_.scenario.seed ^ id_.value,
+                                  context_.traitors_keys,
+                                  context_.scenario.core.progress_min_ms,
+                                  context_.scenario.core.heartbeat_ms,
+                                  context_.client_names};
+    context.accomplices.erase(id_);
     auto made = replica::parse_fault(fault_.empty() ? "none" : fault_).and_then([&](const replica::FaultSpec& spec) {
-        return replica::make_fault(spec, fault);
+        return replica::make_fault(spec, context);
     });
-    LOYAL_ASSERT(made.has_value(), "scenarios name known faults");
-    node_->set_fault(std::move(*made));
+    LOYAL_ASSERT(made.has_value(), "scenarios name faults that make sense");
+    return std::move(*made);
+}
+
+void SimReplica::fail_next_sync(bool of_state) {
+    disk_fails_ = true;
+    (of_state ? kv_store_ : log_store_).fail_commits(Error{Errc::io, "the simulated disk failed"});
+}
+
+void SimReplica::disarm() {
+    calls_left_.reset();
+    crash_in_sync_ = false;
+    disk_fails_ = false;
+    log_store_.fail_commits({});
+    kv_store_.fail_commits({});
+    ++armed_;
+}
+
+// What could not be made durable must not be relied on: the process ends (PROTOCOL.md D4), and what it had handed to
+// the failed sync is lost. Whoever starts it again has mended the disk.
+void SimReplica::disk_failed(const char* what, const Error& error) {
+    if (!disk_fails_) {
+        return context_.world.violation(fmt::format("replica {}: {}: {}", id_.value, what, error.message));
+    }
+    context_.trace.text([&] { return fmt::format("  replica {}: {}: {}", id_.value, what, error.message); });
+    disarm();
+    syncing_.clear();
+    crash();
+}
+
+void SimReplica::refuse_writes(bool refuse) {
+    writes_refused_ = refuse;
+    if (up()) {
+        node_->refuse_writes(refuse ? std::optional(wire::RefusalCode::disk_full) : std::nullopt);
+    }
+}
+
+std::uint64_t SimReplica::signatures() const {
+    return signatures_before_ + (up() ? node_->counters().signatures : 0);
+}
+
+crypto::Digest SimReplica::digest() const {
+    const auto digests = machine_->recent_digests();
+    return digests.empty() ? crypto::Digest() : digests.back().second;
 }
 
 // ---- The event loop
@@ -160,7 +214,9 @@ void SimReplica::wake() {
     if (dying_) {
         return crash();
     }
-    if (const auto status = node_->status(); status.halted && fault_.empty()) {
+    const consensus::Status status = node_->status();
+    context_.world.on_step(id_, status);
+    if (status.halted && fault_.empty()) {
         context_.world.violation(fmt::format("replica {} halted: {}", id_.value, status.halt_reason));
     }
 }
@@ -278,7 +334,7 @@ void SimReplica::start_sync() {
     }
     syncing_ = std::exchange(to_sync_, {});
     const DiskShape& disk = context_.scenario.disk;
-    const TimeUs time = (disk.sync_min_us + random_.below(disk.sync_spread_us + 1)) * slow_factor_;
+    const TimeUs time = (disk.sync_min_us + random_.below(disk.sync_spread_us + 1)) * slow_factor_ + disk_delay_us_;
     if (std::exchange(crash_in_sync_, false)) {
         after(random_.below(time + 1), [this, armed = armed_] {
             if (armed == armed_) {
@@ -291,8 +347,9 @@ void SimReplica::start_sync() {
 
 void SimReplica::finish_sync() {
     if (const auto done = log_->append(syncing_); !done) {
-        return context_.world.violation(fmt::format("replica {}: log: {}", id_.value, done.error().message));
+        return disk_failed("log", done.error());
     }
+    ++syncs_;
     context_.world.on_durable(id_, syncing_);
     context_.trace.event("durable", id_.value, syncing_.back().id.value, syncing_.size());
     post([this, id = syncing_.back().id] { node_->persisted(id); });
@@ -385,9 +442,9 @@ void SimReplica::write_back() {
             disk.write_back_synced || random_.one_in(8) ? kvstore::Durability::synced : kvstore::Durability::lazy;
         after(disk.sync_min_us + random_.below(2 * ms), [this, durability] {
             if (const auto done = machine_->write_frozen(durability); !done) {
-                return context_.world.violation(
-                    fmt::format("replica {}: state store: {}", id_.value, done.error().message));
+                return disk_failed("state", done.error());
             }
+            syncs_ += durability == kvstore::Durability::synced ? 1 : 0;
             machine_->drop_frozen();
         });
     }

@@ -34,6 +34,7 @@ class ReplicaWorld {
     virtual void on_executed(consensus::ReplicaId replica, const consensus::Block& block,
                              const kvstore::ExecutedBlock& result) = 0;
     virtual void on_crashed(consensus::ReplicaId replica) = 0;
+    virtual void on_step(consensus::ReplicaId replica, const consensus::Status& status) = 0;
     virtual void on_accused(consensus::ReplicaId by, const consensus::Accuse& evidence) = 0;
     virtual void violation(const std::string& what) = 0;
 };
@@ -46,6 +47,9 @@ struct ReplicaContext {  // all outlive the replica
     Scheduler& scheduler;
     Trace& trace;
     ReplicaWorld& world;
+    // Of all traitors: they share (FaultContext::accomplices).
+    const std::map<consensus::ReplicaId, std::shared_ptr<const crypto::Signer>>& traitors_keys;
+    const std::map<std::string, consensus::ClientId>& client_names;
 };
 
 class SimReplica final : private replica::NodePort {
@@ -58,15 +62,15 @@ class SimReplica final : private replica::NodePort {
     void crash();
     void crash_after_calls(std::uint64_t calls) { calls_left_ = calls; }
     void crash_in_next_sync() { crash_in_sync_ = true; }
+    // The next commit to the log or to the state fails, as of a disk that is broken: the process ends itself.
+    void fail_next_sync(bool of_state);
     // No crash that was asked for and has not come yet comes any more.
-    void disarm() {
-        calls_left_.reset();
-        crash_in_sync_ = false;
-        ++armed_;
-    }
+    void disarm();
     void pause_until(TimeUs time);
     void behave(const std::string& fault);  // now and after every restart
     void slow_disk(std::uint64_t factor) { slow_factor_ = factor == 0 ? 1 : factor; }
+    void delay_disk(TimeUs by) { disk_delay_us_ = by; }
+    void refuse_writes(bool refuse);  // as with a full disk; until told otherwise, also after restarts
     [[nodiscard]] SimClock& clock() { return clock_; }
     [[nodiscard]] bool up() const { return node_ != nullptr; }
     [[nodiscard]] bool paused() const { return context_.scheduler.now() < paused_until_; }
@@ -78,8 +82,15 @@ class SimReplica final : private replica::NodePort {
     void link_up(replica::LinkId link, const consensus::ClientId& client);
     void link_down(replica::LinkId link);
 
+    // ---- What it costs, over all its lives
+    [[nodiscard]] std::uint64_t signatures() const;
+    [[nodiscard]] std::uint64_t syncs() const { return syncs_; }
+
     // ---- While up
     [[nodiscard]] const replica::Node& node() const { return *node_; }
+    void outgoing_frame(consensus::ReplicaId to, Bytes& frame) { node_->outgoing_frame(to, frame); }
+    [[nodiscard]] const std::string& told() const { return fault_; }
+    [[nodiscard]] crypto::Digest digest() const;  // of the state after executed()
     [[nodiscard]] consensus::Height executed() const { return machine_->executed(); }
 
  private:
@@ -110,7 +121,8 @@ class SimReplica final : private replica::NodePort {
     void submit(Job job);  // to the executor
     void run_executor();
     void write_back();
-    void install_fault();
+    [[nodiscard]] std::unique_ptr<replica::FaultModel> make_fault() const;
+    void disk_failed(const char* what, const Error& error);
     void sent(const consensus::PeerMessage& message, std::uint64_t to);
 
     consensus::ReplicaId id_;
@@ -122,6 +134,7 @@ class SimReplica final : private replica::NodePort {
     // The disk.
     SimStore log_store_, kv_store_;
     std::uint64_t slow_factor_ = 1;
+    TimeUs disk_delay_us_ = 0;
 
     // The process; gone after a crash.
     std::unique_ptr<kvstore::ConsensusLog> log_;
@@ -137,6 +150,9 @@ class SimReplica final : private replica::NodePort {
 
     TimeUs paused_until_ = 0;
     std::string fault_;
+    bool writes_refused_ = false;
+    bool disk_fails_ = false;  // fail_next_sync
+    std::uint64_t syncs_ = 0, signatures_before_ = 0;
     std::optional<std::uint64_t> calls_left_;
     bool crash_in_sync_ = false;
     std::uint64_t armed_ = 0;  // counts disarm()

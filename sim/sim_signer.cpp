@@ -30,6 +30,7 @@ crypto::Signature SimSigner::sign(ByteView message) const {
 }
 
 bool SimVerifier::verify(const crypto::PublicKey& key, ByteView message, const crypto::Signature& signature) const {
+    ++verifications_;
     const auto secret = secrets_.find(key);
     return secret != secrets_.end() && tag_of(secret->second, message) == signature;
 }

@@ -28,8 +28,10 @@ class SimVerifier final : public crypto::SignatureVerifier {
     void learn(const SimSigner& signer) { secrets_.emplace(signer.public_key_, signer.secret_); }
     [[nodiscard]] bool verify(const crypto::PublicKey& key, ByteView message,
                               const crypto::Signature& signature) const override;
+    [[nodiscard]] std::uint64_t verifications() const { return verifications_; }
 
  private:
+    mutable std::uint64_t verifications_ = 0;
     std::map<crypto::PublicKey, crypto::Digest> secrets_;
 };
 

@@ -174,6 +174,11 @@ void add(RunNumbers& total, const RunNumbers& one) {
     total.crashes += one.crashes;
     total.accusations += one.accusations;
     total.undecided += one.undecided;
+    total.view_changes += one.view_changes;
+    total.completed += one.completed;
+    total.unsafe += one.unsafe;
+    total.delay_max_us = std::max(total.delay_max_us, one.delay_max_us);
+    total.lost += one.lost;
     total.trace_hash ^= one.trace_hash;
 }
 
@@ -212,18 +217,18 @@ class Swarm {
         if (lane.next >= end || enough()) {
             return;
         }
-        lane.worker = std::make_unique<Worker>(
-            [seed = lane.next, end, step = lanes_step(), edit = options_.edit]() mutable -> std::optional<Scenario> {
-                if (seed >= end) {
-                    return {};
-                }
-                Scenario scenario = make_scenario(seed);
-                if (edit) {
-                    edit(scenario);
-                }
-                seed += step;
-                return scenario;
-            });
+        lane.worker = std::make_unique<Worker>([seed = lane.next, end, step = lanes_step(), mix = options_.mix,
+                                                edit = options_.edit]() mutable -> std::optional<Scenario> {
+            if (seed >= end) {
+                return {};
+            }
+            Scenario scenario = make_scenario(seed, mix);
+            if (edit) {
+                edit(scenario);
+            }
+            seed += step;
+            return scenario;
+        });
     }
     [[nodiscard]] std::uint64_t lanes_step() const { return std::max<std::size_t>(1, options_.jobs); }
 
@@ -258,6 +263,9 @@ class Swarm {
         ++report_.ran;
         lane.next = report.seed + lanes_step();
         add(report_.totals, report.result.numbers);
+        if (options_.on_run) {
+            options_.on_run(report.seed, report.result);
+        }
         if (!report.result.passed) {
             report_.failures.push_back({report.seed, report.result.failure});
         }
@@ -272,6 +280,12 @@ class Swarm {
     void fail(Lane& lane, const std::string& reason) {
         ++report_.ran;
         report_.failures.push_back({lane.next, reason});
+        if (options_.on_run) {
+            RunResult result;
+            result.failure = reason;
+            result.numbers.unsafe = 1;  // an assertion, or a run without an end
+            options_.on_run(lane.next, result);
+        }
         lane.next += lanes_step();
         start(lane);
     }

@@ -19,7 +19,9 @@ struct SwarmOptions {
     std::size_t jobs = 1;
     std::uint64_t seed_time_max_s = 120;  // of real time
     std::size_t failures_max = 0;         // stop after so many; 0: run all
+    Mix mix;
     EditScenario edit;
+    std::function<void(std::uint64_t seed, const RunResult&)> on_run;  // of each; not in order of seed
 };
 
 struct SwarmFailure {

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "sim/adversary.h"
 #include "sim/checkers/chain_checker.h"
 #include "sim/checkers/signing_ledger.h"
 #include "sim/network.h"
@@ -25,12 +26,17 @@ struct RunNumbers {  // trivially copyable: they travel between processes as the
     TimeUs slowest_us = 0;   // operation
     std::uint64_t events = 0;
     std::uint64_t messages = 0;
+    TimeUs delay_max_us = 0;  // longest that the network took for one of them
+    std::uint64_t lost = 0;   // of them, by the network
     std::uint64_t blocks = 0;
     std::uint64_t operations = 0;  // executed
     std::uint64_t done = 0;        // answered
     std::uint64_t unknown = 0;     // timed out at a client: may have taken effect
     std::uint64_t reads_fast = 0, reads_ordered = 0, reads_failed = 0;
-    std::uint64_t view = 0;  // highest entered
+    std::uint64_t view = 0;          // highest entered
+    std::uint64_t view_changes = 0;  // the same; sums do not lose it
+    std::uint64_t completed = 0;     // 1: everything that was asked got a definite answer
+    std::uint64_t unsafe = 0;        // 1: something was violated that must hold whatever the timing (no LIVENESS)
     std::uint64_t crashes = 0;
     std::uint64_t accusations = 0;  // of traitors
     std::uint64_t undecided = 0;    // keys whose history was too much for the checker's bound
@@ -43,7 +49,10 @@ struct RunResult {
 };
 
 struct RunOptions {
-    Trace::Write trace;  // text of every event
+    Trace::Write trace;            // text of every event
+    Observer* observer = nullptr;  // outlives the run
+    TimeUs sample_us = 200 * ms;   // how often the observer is shown the replicas
+    bool go_on = false;            // after a violation, too: what happens then is to be seen
 };
 
 [[nodiscard]] RunResult run_scenario(const Scenario& scenario, const RunOptions& options = {});
@@ -63,6 +72,7 @@ class World final : private ReplicaWorld, private ClientWorld {
         TimeUs next_attempt = 0;
         [[nodiscard]] bool up() const { return id != 0; }
     };
+    static constexpr TimeUs client_tick_us = 10 * ms;
     struct Parcel;  // a message under way, encoded at most once
 
     // ReplicaWorld
@@ -74,27 +84,54 @@ class World final : private ReplicaWorld, private ClientWorld {
     void on_executed(consensus::ReplicaId replica, const consensus::Block& block,
                      const kvstore::ExecutedBlock& result) override;
     void on_crashed(consensus::ReplicaId replica) override;
+    void on_step(consensus::ReplicaId replica, const consensus::Status& status) override;
     void on_accused(consensus::ReplicaId by, const consensus::Accuse& evidence) override;
     // ClientWorld
     void client_request(std::size_t client, consensus::ReplicaId to, const wire::ClientMessage& message) override;
     ChainChecker& chain() override { return chain_; }
     std::uint64_t moment() override { return ++moments_; }
     void violation(const std::string& what) override;
+    Observer* observer() override { return options_.observer; }
 
+    // world.cpp: the run
     void make_members();
     void start();
-    void schedule_plan();
-    void apply(const FaultEvent& event);
-    void separate(std::uint32_t mask, bool both_ways);
-    void cut_client(const FaultEvent& event);
     void end_faults();
+    void recover();
+    void read_back();
     void poll();  // after the faults: is everything done?
+    void adversary_tick();
+    void sample();
+    void finish();
     [[nodiscard]] bool converged() const;
     void check_histories(RunNumbers& numbers);
     void count(RunNumbers& numbers) const;
     [[nodiscard]] bool is_correct(consensus::ReplicaId replica) const { return !traitors_.contains(replica.value); }
+    [[nodiscard]] bool is_stopped(consensus::ReplicaId replica) const { return stopped_.contains(replica.value); }
     [[nodiscard]] std::string lagging() const;
+    [[nodiscard]] CostsSeen costs() const;
+    void observe(Observer::Happening what, std::optional<consensus::ReplicaId> replica, const std::string& text);
 
+    // world_faults.cpp
+    void apply(std::size_t index);
+    void apply_to(const FaultEvent& event, SimReplica& victim);
+    [[nodiscard]] bool apply_to_network(const FaultEvent& event, consensus::ReplicaId victim);
+    [[nodiscard]] consensus::ReplicaId who(std::uint16_t replica) const;
+    void start_replica(SimReplica& replica);
+    void separate(std::uint32_t mask, bool both_ways);
+    void spoil_link(const FaultEvent& event, consensus::ReplicaId from);
+    void heal_peers();
+    void heal_clients();
+    void heal_all();
+    void cut_client(const FaultEvent& event);
+
+    // world_messages.cpp
+    template <class Message>
+    [[nodiscard]] std::uint64_t observe_sent(std::uint16_t from, std::uint16_t to, const Message& message);
+    void observe_received(std::uint64_t id);
+    void observe_cost(consensus::ReplicaId from, std::size_t bytes);
+    void send_parcel(consensus::ReplicaId from, consensus::ReplicaId to, const std::shared_ptr<Parcel>& parcel);
+    void deliver_garbled(consensus::ReplicaId from, consensus::ReplicaId to, ByteView frame);
     void deliver_to_peer(consensus::ReplicaId from, consensus::ReplicaId to, Parcel& parcel, const Arrival& arrival);
     void client_tick(std::size_t client);
     void connect(std::size_t client, std::size_t replica);
@@ -102,13 +139,16 @@ class World final : private ReplicaWorld, private ClientWorld {
     [[nodiscard]] ProcessIndex client_process(std::size_t client) const { return scenario_.n + client; }
 
     Scenario scenario_;
+    RunOptions options_;
     Scheduler scheduler_;
     Trace trace_;
     Random random_;
     Network network_;
+    Adversary adversary_;
     consensus::Membership membership_;
     std::vector<SimSigner> replica_keys_, client_keys_;
     std::vector<consensus::ClientId> client_ids_;
+    std::map<std::string, consensus::ClientId> client_names_;  // c0, c1, ...
     SimVerifier signatures_;
     std::unique_ptr<consensus::MessageVerifier> verifier_;
     kvstore::StateMachineOptions state_options_;
@@ -120,10 +160,15 @@ class World final : private ReplicaWorld, private ClientWorld {
     std::vector<std::vector<ClientLink>> links_;  // [client][replica]
     std::map<replica::LinkId, std::pair<std::size_t, std::size_t>> link_ends_;
     replica::LinkId next_link_ = 1;
-    std::set<std::uint16_t> traitors_;
+    std::set<std::uint16_t> traitors_, stopped_;
+    std::map<consensus::ReplicaId, std::shared_ptr<const crypto::Signer>> traitors_keys_;
     std::optional<std::string> failure_;
-    bool finished_ = false;
+    bool finished_ = false, completed_ = false, only_slow_ = false;
     std::uint64_t crashes_ = 0, accusations_ = 0, moments_ = 0;
+    std::uint64_t highest_view_ = 0, messages_seen_ = 0;
+    std::uint64_t bytes_sent_ = 0, messages_sent_ = 0;  // by correct replicas; counted for an observer
+    std::vector<std::uint64_t> verifications_;          // by receiver
+    std::vector<Adversary::Views> views_;               // by replica, as of its last step
 };
 
 }  // namespace loyal::sim

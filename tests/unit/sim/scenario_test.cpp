@@ -31,7 +31,8 @@ TEST(ScenarioTest, all_shapes_and_faults_occur) {
     }
     EXPECT_EQ(shapes.size(), 7U);
     EXPECT_EQ(windows, (std::set<std::uint64_t>{1, 2, 4, 8}));
-    EXPECT_EQ(kinds.size(), static_cast<std::size_t>(FaultKind::heal_clients) + 1);
+    kinds.insert(FaultKind::heal_all);  // of the lab alone
+    EXPECT_EQ(kinds.size(), static_cast<std::size_t>(FaultKind::heal_all) + 1);
     EXPECT_GT(calm, 50U);
 }
 
@@ -51,6 +52,85 @@ TEST(ScenarioTest, every_scenario_keeps_the_assumptions_of_the_protocol) {
             EXPECT_GE(event.at, last);
             EXPECT_LT(event.at, s.faults_end_us);
             last = event.at;
+        }
+    }
+}
+
+TEST(ScenarioTest, timing_and_failure_models_all_occur_and_can_be_asked_for) {
+    std::set<std::pair<Timing, Failures>> drawn;
+    for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
+        const Scenario s = make_scenario(seed);
+        drawn.emplace(s.timing, s.failures);
+        EXPECT_EQ(s.fault_model == consensus::FaultModel::byzantine, s.failures == Failures::byzantine);
+        EXPECT_EQ(s.scheming != Scheming::none, s.timing == Timing::asynchronous);
+    }
+    EXPECT_EQ(drawn.size(), 9U);
+    Mix mix;
+    mix.timing = Timing::asynchronous;
+    mix.failures = Failures::crash_stop;
+    for (std::uint64_t seed = 1; seed <= 100; ++seed) {
+        const Scenario s = make_scenario(seed, mix);
+        EXPECT_EQ(s.timing, Timing::asynchronous);
+        EXPECT_EQ(s.failures, Failures::crash_stop);
+    }
+}
+
+// Those who end for good and those who lie are at most f together, in every model: nobody makes up for them.
+TEST(ScenarioTest, whoever_never_returns_counts_against_what_the_cluster_tolerates) {
+    std::size_t stopped_in_all = 0, with_f_stopped = 0;
+    for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
+        const Scenario s = make_scenario(seed);
+        std::set<std::uint16_t> stopped;
+        for (const FaultEvent& event : s.plan) {
+            if (event.kind == FaultKind::crash_stop) {
+                stopped.insert(event.a);
+            }
+            if (s.failures == Failures::crash_stop) {
+                EXPECT_NE(event.kind, FaultKind::restart) << "seed " << seed;
+                EXPECT_NE(event.kind, FaultKind::power_cut) << "seed " << seed;
+            }
+        }
+        EXPECT_LE(stopped.size() + s.traitors.size(), s.quorum().f) << "seed " << seed;
+        stopped_in_all += stopped.size();
+        with_f_stopped += stopped.size() == s.quorum().f ? 1 : 0;
+        if (s.failures == Failures::crash_recovery) {
+            EXPECT_TRUE(stopped.empty());
+        }
+    }
+    EXPECT_GT(stopped_in_all, 50U);
+    EXPECT_GT(with_f_stopped, 20U);
+}
+
+// A bound that always holds: nothing is lost, nothing is late, nobody is slow and no clock is wrong.
+TEST(ScenarioTest, synchronous_scenarios_have_faults_of_processes_only) {
+    const std::set<FaultKind> allowed{FaultKind::crash,     FaultKind::crash_midway, FaultKind::crash_in_sync,
+                                      FaultKind::fail_sync, FaultKind::crash_stop,   FaultKind::power_cut,
+                                      FaultKind::restart,   FaultKind::restart_all,  FaultKind::behave};
+    Mix mix;
+    mix.timing = Timing::synchronous;
+    std::size_t faults = 0;
+    for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
+        const Scenario s = make_scenario(seed, mix);
+        EXPECT_EQ(s.quality.loss_ppm + s.quality.slow_ppm + s.quality.corrupt_ppm, 0U);
+        EXPECT_LE(s.quality.delay_min_us + s.quality.delay_spread_us, 2 * ms);
+        for (const FaultEvent& event : s.plan) {
+            EXPECT_TRUE(allowed.contains(event.kind)) << name_of(event.kind);
+        }
+        faults += s.plan.size();
+    }
+    EXPECT_GT(faults, seeds);
+}
+
+TEST(ScenarioTest, uniform_scenarios_differ_in_their_faults_alone) {
+    Mix mix;
+    mix.uniform = true;
+    for (const Failures failures : {Failures::crash_stop, Failures::crash_recovery, Failures::byzantine}) {
+        mix.failures = failures;
+        for (std::uint64_t seed = 1; seed <= 50; ++seed) {
+            const Scenario s = make_scenario(seed, mix);
+            EXPECT_EQ(s.n, failures == Failures::byzantine ? 4U : 3U);
+            EXPECT_EQ(s.workload.clients, WorkloadShape().clients);
+            EXPECT_EQ(s.core.heartbeat_ms, consensus::Options().heartbeat_ms);
         }
     }
 }

@@ -14,12 +14,15 @@ class SwarmTest : public ::testing::Test {
     SwarmTest() { crypto::initialize(); }
     // Two traitors of four lie alike: some runs fail.
     static void too_many_liars(Scenario& scenario) {
+        scenario.timing = Timing::partial;
+        scenario.scheming = Scheming::none;
+        scenario.ending = Ending::recover;
         scenario.fault_model = consensus::FaultModel::byzantine;
         scenario.n = 4;
         scenario.clocks.assign(4, ClockShape{});
         scenario.traitors = {1, 2};
-        scenario.plan = {{0, FaultKind::behave, 1, 0, 0, 0, "lie-to-clients"},
-                         {0, FaultKind::behave, 2, 0, 0, 0, "lie-to-clients"}};
+        scenario.plan = {{0, FaultKind::behave, 1, 0, 0, 0, "lie-to-clients", {}},
+                         {0, FaultKind::behave, 2, 0, 0, 0, "lie-to-clients", {}}};
     }
 };
 
