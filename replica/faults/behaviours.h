@@ -11,18 +11,48 @@ namespace loyal::replica::faults {
 // `argument` is what stood after '='. Errc::invalid_argument says what is wrong with it.
 using Maker = Result<std::unique_ptr<FaultModel>> (*)(const FaultContext& context, const std::string& argument);
 
+// The form of an argument, without a cluster.
+using ArgumentCheck = Result<void> (*)(const std::string& argument);
+
 [[nodiscard]] Result<std::unique_ptr<FaultModel>> make_silent(const FaultContext& context, const std::string& argument);
+[[nodiscard]] Result<std::unique_ptr<FaultModel>> make_mute_to(const FaultContext& context,
+                                                               const std::string& argument);
 [[nodiscard]] Result<std::unique_ptr<FaultModel>> make_equivocate(const FaultContext& context,
                                                                   const std::string& argument);
+[[nodiscard]] Result<std::unique_ptr<FaultModel>> make_double_vote(const FaultContext& context,
+                                                                   const std::string& argument);
 [[nodiscard]] Result<std::unique_ptr<FaultModel>> make_lie_to_clients(const FaultContext& context,
                                                                       const std::string& argument);
+[[nodiscard]] Result<std::unique_ptr<FaultModel>> make_stale_reads(const FaultContext& context,
+                                                                   const std::string& argument);
+[[nodiscard]] Result<std::unique_ptr<FaultModel>> make_forge(const FaultContext& context, const std::string& argument);
+[[nodiscard]] Result<std::unique_ptr<FaultModel>> make_replay(const FaultContext& context, const std::string& argument);
+[[nodiscard]] Result<std::unique_ptr<FaultModel>> make_slow_primary(const FaultContext& context,
+                                                                    const std::string& argument);
+[[nodiscard]] Result<std::unique_ptr<FaultModel>> make_censor(const FaultContext& context, const std::string& argument);
+[[nodiscard]] Result<std::unique_ptr<FaultModel>> make_reorder(const FaultContext& context,
+                                                               const std::string& argument);
+[[nodiscard]] Result<std::unique_ptr<FaultModel>> make_bad_view_change(const FaultContext& context,
+                                                                       const std::string& argument);
+[[nodiscard]] Result<std::unique_ptr<FaultModel>> make_view_change_spam(const FaultContext& context,
+                                                                        const std::string& argument);
+[[nodiscard]] Result<std::unique_ptr<FaultModel>> make_bad_checkpoint(const FaultContext& context,
+                                                                      const std::string& argument);
+[[nodiscard]] Result<std::unique_ptr<FaultModel>> make_bad_state_transfer(const FaultContext& context,
+                                                                          const std::string& argument);
+[[nodiscard]] Result<std::unique_ptr<FaultModel>> make_clock_lie(const FaultContext& context,
+                                                                 const std::string& argument);
+[[nodiscard]] Result<std::unique_ptr<FaultModel>> make_flood(const FaultContext& context, const std::string& argument);
+[[nodiscard]] Result<std::unique_ptr<FaultModel>> make_corrupt_bits(const FaultContext& context,
+                                                                    const std::string& argument);
+[[nodiscard]] Result<std::unique_ptr<FaultModel>> make_amnesia(const FaultContext& context,
+                                                               const std::string& argument);
+[[nodiscard]] Result<std::unique_ptr<FaultModel>> make_collude(const FaultContext& context,
+                                                               const std::string& argument);
+[[nodiscard]] Result<std::unique_ptr<FaultModel>> make_wrong_execution(const FaultContext& context,
+                                                                       const std::string& argument);
 
-// splitmix64 (Steele, Lea, Flood, OOPSLA'14): a fixed function, so that a behaviour with a seed repeats everywhere.
-[[nodiscard]] constexpr std::uint64_t mix(std::uint64_t value) {
-    value += 0x9E3779B97F4A7C15ULL;
-    value = (value ^ (value >> 30U)) * 0xBF58476D1CE4E5B9ULL;
-    value = (value ^ (value >> 27U)) * 0x94D049BB133111EBULL;
-    return value ^ (value >> 31U);
-}
+// Of a behaviour that registry.cpp lists.
+[[nodiscard]] Result<void> check_argument(const std::string& behaviour, const std::string& argument);
 
 }  // namespace loyal::replica::faults

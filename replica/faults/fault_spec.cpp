@@ -5,6 +5,8 @@
 #include <charconv>
 #include <optional>
 
+#include "replica/faults/behaviours.h"
+
 namespace loyal::replica {
 namespace {
 
@@ -60,6 +62,9 @@ Result<BehaviourSpec> parse_behaviour(std::string_view word) {
     }
     if (given) {
         spec.argument = word.substr(equals + 1);
+        if (const auto form = faults::check_argument(spec.name, spec.argument); !form) {
+            return fail(form.error().code, spec.name + ": " + form.error().message);
+        }
     }
     return spec;
 }

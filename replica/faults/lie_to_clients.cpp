@@ -1,11 +1,13 @@
 // A replica that follows the protocol among its peers and lies to clients: wrong outcomes of writes, old, changed or
 // missing values in reads, hints that lead astray. Every lie is well-formed and carries the digest of its own content,
 // so only the comparison of w answers (P2, R3) exposes it. Lies depend on the honest answer alone: two liars tell the
-// same one, the worst that f of them can do.
+// same one, the worst that f of them can do. It lies to everybody, or to some.
 #include <map>
 
 #include "kvstore/operation.h"
+#include "replica/faults/arguments.h"
 #include "replica/faults/behaviours.h"
+#include "replica/faults/tools.h"
 
 namespace loyal::replica::faults {
 namespace {
@@ -20,18 +22,19 @@ constexpr std::uint64_t an_hour_ms = 3'600'000;
 
 class LieToClients final : public FaultModel {
  public:
-    explicit LieToClients(const FaultContext& context) : context_(context) {}
+    LieToClients(consensus::ReplicaId self, ClientSet victims) : self_(self), victims_(std::move(victims)) {}
 
     [[nodiscard]] std::string name() const override { return "lie-to-clients"; }
-    [[nodiscard]] std::vector<PeerSend> to_peer(PeerSend send) override { return {std::move(send)}; }
-    [[nodiscard]] std::vector<wire::ReplicaMessage> to_client(const consensus::ClientId&,
+    [[nodiscard]] std::vector<wire::ReplicaMessage> to_client(const consensus::ClientId& client,
                                                               wire::ReplicaMessage message) override {
-        std::visit([this](auto& value) { distort(value); }, message);
-        return {std::move(message)};
+        if (victims_.contains(client)) {
+            std::visit([this](auto& value) { distort(value); }, message);
+        }
+        return one(std::move(message));
     }
 
  private:
-    void distort(wire::Welcome& message) const { mislead(message.view, message.hlc), message.primary = context_.self; }
+    void distort(wire::Welcome& message) const { mislead(message.view, message.hlc), message.primary = self_; }
     void distort(wire::Reply& message);
     void distort(wire::ReadReply& message);
     void distort(wire::Refusal&) const {}
@@ -46,7 +49,8 @@ class LieToClients final : public FaultModel {
     [[nodiscard]] static Outcome false_outcome(Outcome outcome);
     [[nodiscard]] RangeResult false_range(RangeResult range, std::uint64_t draw);
 
-    FaultContext context_;
+    consensus::ReplicaId self_;
+    ClientSet victims_;
     std::map<Bytes, Item> first_seen_;  // old values, the most credible lie about a read
 };
 
@@ -126,8 +130,12 @@ void LieToClients::distort(wire::ReadReply& message) {
 
 }  // namespace
 
-Result<std::unique_ptr<FaultModel>> make_lie_to_clients(const FaultContext& context, const std::string&) {
-    return std::make_unique<LieToClients>(context);
+Result<std::unique_ptr<FaultModel>> make_lie_to_clients(const FaultContext& context, const std::string& argument) {
+    auto victims = ClientSet::parse(context, argument);
+    if (!victims) {
+        return tl::unexpected(victims.error());
+    }
+    return std::make_unique<LieToClients>(context.self, std::move(*victims));
 }
 
 }  // namespace loyal::replica::faults

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 
+#include "replica/faults/arguments.h"
 #include "replica/faults/behaviours.h"
 
 namespace loyal::replica {
@@ -10,13 +11,52 @@ namespace {
 struct Entry {
     BehaviourInfo info;
     faults::Maker make;
+    faults::ArgumentCheck check = nullptr;
 };
 
 constexpr std::array entries{
     Entry{{"silent", "", "sends nothing to anybody"}, faults::make_silent},
+    Entry{{"mute-to", "IDS", "sends nothing to these replicas"}, faults::make_mute_to, faults::check_ids},
     Entry{{"equivocate", "", "as primary, proposes different blocks to different replicas"}, faults::make_equivocate},
-    Entry{{"lie-to-clients", "", "answers clients with wrong values and outcomes"}, faults::make_lie_to_clients},
+    Entry{{"double-vote", "", "votes for two blocks at once"}, faults::make_double_vote},
+    Entry{{"lie-to-clients", "[CLIENTS]", "answers all or these clients with wrong values and outcomes"},
+          faults::make_lie_to_clients,
+          faults::check_clients},
+    Entry{{"stale-reads", "", "answers reads with what they returned long ago"}, faults::make_stale_reads},
+    Entry{{"forge", "", "sends messages in others' names and with bad signatures"}, faults::make_forge},
+    Entry{{"replay", "", "sends old messages of all replicas again"}, faults::make_replay},
+    Entry{{"slow-primary", "", "as primary, proposes just before the others' patience ends"},
+          faults::make_slow_primary},
+    Entry{{"censor", "client:CLIENT|key:PREFIX", "leaves out a client, or keys with a prefix"},
+          faults::make_censor,
+          faults::check_victim},
+    Entry{{"reorder", "", "as primary, orders late requests before early ones"}, faults::make_reorder},
+    Entry{{"bad-view-change", "", "lies in view changes: false locks, huge views, broken NEWVIEWs"},
+          faults::make_bad_view_change},
+    Entry{{"view-change-spam", "", "asks for new views all the time"}, faults::make_view_change_spam},
+    Entry{{"bad-checkpoint", "", "as primary, puts a false checkpoint into its blocks"}, faults::make_bad_checkpoint},
+    Entry{{"bad-state-transfer", "[corrupt|withhold|endless]", "deceives replicas that catch up"},
+          faults::make_bad_state_transfer,
+          faults::check_transfer},
+    Entry{{"clock-lie", "OFFSET", "has a clock that is wrong by +10s, -1h, ..."},
+          faults::make_clock_lie,
+          faults::check_offset},
+    Entry{{"flood", "", "sends valid-looking junk, as much as it may"}, faults::make_flood},
+    Entry{{"corrupt-bits", "P", "flips each bit that it sends with probability P"},
+          faults::make_corrupt_bits,
+          faults::check_probability},
+    Entry{{"amnesia", "", "forgets its votes and promises at every restart"}, faults::make_amnesia},
+    Entry{{"collude", "IDS", "splits the others together with these replicas, whose keys it has"},
+          faults::make_collude,
+          faults::check_ids},
+    Entry{{"wrong-execution", "", "computes something else than the others"}, faults::make_wrong_execution},
 };
+
+const Entry* find_entry(std::string_view name) {
+    const auto* found =
+        std::find_if(entries.begin(), entries.end(), [&](const Entry& each) { return each.info.name == name; });
+    return found == entries.end() ? nullptr : found;
+}
 
 // Each behaviour sees what the one before it let through.
 class Chain final : public FaultModel {
@@ -137,9 +177,8 @@ Result<std::unique_ptr<FaultModel>> make_fault(const FaultSpec& spec, const Faul
     }
     std::vector<std::unique_ptr<FaultModel>> links;
     for (const BehaviourSpec& behaviour : spec.behaviours) {
-        const auto* found = std::find_if(entries.begin(), entries.end(),
-                                         [&](const Entry& each) { return each.info.name == behaviour.name; });
-        if (found == entries.end()) {
+        const Entry* found = find_entry(behaviour.name);
+        if (found == nullptr) {
             return fail(Errc::invalid_argument, "unknown behaviour \"" + behaviour.name + "\"");
         }
         auto made = found->make(context, behaviour.argument);
@@ -149,6 +188,11 @@ Result<std::unique_ptr<FaultModel>> make_fault(const FaultSpec& spec, const Faul
         links.push_back(std::move(*made));
     }
     return std::unique_ptr<FaultModel>(std::make_unique<Chain>(to_string(spec), std::move(links)));
+}
+
+Result<void> faults::check_argument(const std::string& behaviour, const std::string& argument) {
+    const Entry* found = find_entry(behaviour);
+    return found == nullptr || found->check == nullptr || argument.empty() ? Result<void>() : found->check(argument);
 }
 
 }  // namespace loyal::replica
