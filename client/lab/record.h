@@ -22,6 +22,7 @@ struct Sample {
     std::string digest;                         // of the state after `executed`
     std::string fault = "none";                 // in force, as fault_spec.h prints it
     std::map<std::uint16_t, double> suspicion;  // phi of each peer
+    std::string time_out = "";                  // that last made it ask for another view; empty: none yet
 };
 
 // Something that happened or was done.

@@ -102,7 +102,8 @@ Json json_of(const Sample& sample) {
             {"executed", sample.executed},
             {"digest", bytes_json(sample.digest)},
             {"fault", bytes_json(sample.fault)},
-            {"suspicion", suspicion}};
+            {"suspicion", suspicion},
+            {"time_out", bytes_json(sample.time_out)}};
 }
 
 // The keys of objects are ids or heights.
@@ -122,6 +123,7 @@ Sample sample_of(const Json& json) {
     sample.executed = json.at("executed").get<std::uint64_t>();
     sample.digest = bytes_of_json(json.at("digest"));
     sample.fault = bytes_of_json(json.at("fault"));
+    sample.time_out = bytes_of_json(json.at("time_out"));
     for (const auto& [peer, phi] : json.at("suspicion").items()) {
         sample.suspicion[static_cast<std::uint16_t>(number_of(peer))] = phi.get<double>();
     }

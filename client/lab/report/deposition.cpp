@@ -1,5 +1,6 @@
 // Who ended a primary's time, and what came before it.
 #include <algorithm>
+#include <map>
 
 #include "client/lab/report/model.h"
 #include "client/lab/report/story.h"
@@ -67,6 +68,26 @@ double quiet_before(const Record& record, double at_s) {
     return at_s - last_s;
 }
 
+// The time-out that a correct replica named after the change and had not named before it. Replicas that only followed
+// the others name none.
+std::string time_out_at(const Record& record, double at_s) {
+    std::map<std::uint16_t, std::string> before;
+    for (const Sample& sample : record.samples) {
+        if (!sample.up || !is_correct(record, sample.replica)) {
+            continue;
+        }
+        std::string& known = before[sample.replica];
+        if (sample.at_s >= at_s - shortly_s && !sample.time_out.empty() && sample.time_out != known) {
+            return sample.time_out;
+        }
+        known = sample.time_out;
+        if (sample.at_s > at_s + shortly_s) {
+            break;
+        }
+    }
+    return "";
+}
+
 Deposition::Cause cause_of(const Record& record, const Deposition& deposition, double phi_threshold) {
     if (was_down(record, deposition.old_primary, deposition.at_s)) {
         return Deposition::Cause::death;
@@ -75,6 +96,9 @@ Deposition::Cause cause_of(const Record& record, const Deposition& deposition, d
             return found.culprit == deposition.old_primary && found.at_s <= deposition.at_s;
         })) {
         return Deposition::Cause::proof;
+    }
+    if (!deposition.time_out.empty()) {
+        return Deposition::Cause::time_out;
     }
     if (deposition.phi && *deposition.phi >= phi_threshold) {
         return Deposition::Cause::silence;
@@ -111,6 +135,7 @@ std::optional<Deposition> first_deposition(const Record& record, double from_s, 
         found.old_primary = primary_of(record, before);
         found.new_primary = primary_of(record, *view);
         found.quiet_s = quiet_before(record, found.at_s);
+        found.time_out = time_out_at(record, found.at_s);
         found.phi = phi_before(record, found.old_primary, found.at_s);
         found.cause = cause_of(record, found, phi_threshold);  // PROTOCOL.md, T1 to T4
         return found;

@@ -153,6 +153,12 @@ std::string cause_text(const Deposition& deposition) {
     switch (deposition.cause) {
         case Deposition::Cause::death:
             return fmt::format("its process was dead and its heartbeats had stopped{}", quiet);
+        case Deposition::Cause::time_out:
+            return fmt::format("a time-out fired at a replica, \"{}\"{}{}", readable(deposition.time_out, 80),
+                               deposition.phi && *deposition.phi >= 1
+                                   ? fmt::format("; suspicion of it had reached phi {:.1f}", *deposition.phi)
+                                   : "",
+                               quiet);
         case Deposition::Cause::silence:
             return fmt::format("the time-out for silence fired, suspicion of it had reached phi {:.1f}{}",
                                deposition.phi.value_or(0), quiet);

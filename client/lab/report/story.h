@@ -24,12 +24,14 @@ struct Deposition {
     std::uint16_t old_primary = 0, new_primary = 0;
     enum class Cause : std::uint8_t {
         death,     // its process had ended
+        time_out,  // the replicas named the one that fired
         silence,   // suspicion by heartbeats had risen past the threshold
         proof,     // somebody held evidence against it
         progress,  // nothing was committed for long enough before
         planned,   // none of these: its tenure ended, or somebody else's time-out fired
     };
     Cause cause = Cause::planned;
+    std::string time_out;       // that the replicas named; empty: none
     double quiet_s = 0;         // without an answered operation before it
     std::optional<double> phi;  // the highest that a correct replica had of the old primary in the second before
 };

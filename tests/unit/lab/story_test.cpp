@@ -100,6 +100,19 @@ TEST(Depositions, are_told_apart_by_what_came_before) {
     EXPECT_EQ(cause_of(quick, 8), Deposition::Cause::planned) << "answers never stopped";
 }
 
+TEST(Depositions, name_the_time_out_that_the_replicas_name) {
+    lab::Run run = without_proof();
+    for (Sample& sample : run.record.samples) {
+        sample.time_out = sample.replica == 2 && sample.at_s > 2.2 ? "no progress" : "";
+    }
+    EXPECT_EQ(cause_of(run, 8), Deposition::Cause::time_out);
+    EXPECT_THAT(story_of(run).seen, HasSubstr("a time-out fired at a replica, \"no progress\""));
+    for (Sample& sample : run.record.samples) {
+        sample.time_out = sample.replica == 2 ? "an older one" : "";
+    }
+    EXPECT_EQ(cause_of(run, 8), Deposition::Cause::progress) << "it had named that one before";
+}
+
 TEST(Depositions, do_not_believe_traitors) {
     lab::Run run = without_proof();
     for (Sample& sample : run.record.samples) {
@@ -117,6 +130,9 @@ TEST(RecordJson, reading_gives_what_was_written) {
         Record record = run.record;
         record.read_back = {{"a", "1"}, {"b", std::nullopt}, {std::string("\xff\x00", 2), "\xfe"}};
         record.versions = {{"a", 3}};
+        if (!record.samples.empty()) {
+            record.samples[0].time_out = "no progress";
+        }
         record.failures = {"replica 3: exit code 64"};
         const std::string text = record_to_json(record);
         const Result<Record> read = record_from_json(text);
