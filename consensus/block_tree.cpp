@@ -14,6 +14,13 @@ BlockTree::Node* BlockTree::find(const crypto::Digest& id) {
     return node == nodes_.end() ? nullptr : &node->second;
 }
 
+BlockPtr BlockTree::find_block(const std::function<bool(const BlockPtr&)>& matches) const {
+    const auto found = std::find_if(nodes_.begin(), nodes_.end(), [&](const auto& entry) {
+        return entry.second.block != nullptr && matches(entry.second.block);
+    });
+    return found == nodes_.end() ? nullptr : found->second.block;
+}
+
 bool BlockTree::has_body(const crypto::Digest& id) const {
     const Node* node = find(id);
     return id == genesis_.id || (node != nullptr && node->block != nullptr);

@@ -3,6 +3,7 @@
 // asked for enter it, and everything below a floor behind the committed head is dropped.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <unordered_map>
 #include <vector>
@@ -20,12 +21,15 @@ class BlockTree {
         BlockPtr block;        // null while only the header is known
         bool written = false;  // part of some Persist
         PersistId persist;     // of that; 0: was read back from the log
+        std::uint64_t appended_tick = 0;  // when it joined the own prepare chain as a proposal; 0: did not
     };
 
     explicit BlockTree(const BlockRef& genesis) : genesis_(genesis) {}
 
     [[nodiscard]] const Node* find(const crypto::Digest& id) const;
     [[nodiscard]] Node* find(const crypto::Digest& id);
+    // Some block that is here with its body; a walk over all of them.
+    [[nodiscard]] BlockPtr find_block(const std::function<bool(const BlockPtr&)>& matches) const;
     [[nodiscard]] bool has_body(const crypto::Digest& id) const;
     void add_header(const crypto::Digest& id, const Header& header);
     Node& add_block(const BlockPtr& block);

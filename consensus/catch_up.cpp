@@ -10,6 +10,7 @@ namespace loyal::consensus {
 
 void Core::State::on_heartbeat(ReplicaId from, const Heartbeat& message) {
     peers[from.value] = message;
+    note_heartbeat(from);
     if (from == leader() && message.entered == vs.entered && message.promised == message.entered) {
         note_leader_sign(message.entered);
         trust_committed(from, message.entered, message.committed);
@@ -137,6 +138,14 @@ void Core::State::on_blocks(ReplicaId from, const Blocks& message) {
     if (halted || committed.height > executed.plus(4 * window + limits::fetch_blocks_max)) {
         return;
     }
+    for (const BlockPtr& block : message.blocks) {
+        examine(block);
+    }
+    for (const auto& certificate : {message.commit, message.prepare}) {
+        if (certificate && !crash_mode) {
+            examine(*certificate);
+        }
+    }
     const Height before = committed.height;
     take_committed(message);
     take_tail(message);
@@ -225,12 +234,14 @@ void Core::State::advance_prep_by_commit() {
     if (!behind) {
         return;
     }
-    // A voter for the losing side of an equivocation stays silent in this view; it still executes.
+    // A voter for the losing side of an equivocation stays silent in this view; it still executes. So does one that
+    // cannot tell any more: two votes for two chains would be evidence against it (E2).
     if (vs.prep.view == vs.entered && base_ready) {
         const auto at = vs.prep.block.height;
-        const auto ancestor = tree.ancestor(committed, at);
-        if (ancestor ? *ancestor != vs.prep.block.id
-                     : committed_ids.contains(at) && committed_ids.at(at) != vs.prep.block.id) {
+        const auto below = committed_ids.find(at);
+        const auto on_chain =
+            below != committed_ids.end() ? std::optional(below->second) : tree.ancestor(committed, at);
+        if (!on_chain || *on_chain != vs.prep.block.id) {
             return;
         }
     }

@@ -102,6 +102,9 @@ void Core::State::commit(const BlockRef& block, std::optional<Certificate> certi
     }
     blocks_committed += headers.size();
     committed = block;
+    for (const Header& header : headers) {
+        note_ordered(*tree.find(committed_ids.at(header.height)));
+    }
     to_write_lazily.emplace_back(CommitRecord{block, std::move(certificate)});
     note_progress();
     execute_committed();
@@ -110,7 +113,7 @@ void Core::State::commit(const BlockRef& block, std::optional<Certificate> certi
     }
     // V1: the END block's own view counts, not the one in which it was certified again (pitfall 28).
     if (view_ended && in_view()) {
-        start_view_change(vs.entered.next());
+        start_view_change(vs.entered.next(), Leaving::tenure_ended);
     }
 }
 
@@ -136,14 +139,17 @@ void Core::State::on_executed(const Executed& result) {
     const auto id = committed_ids.find(executed);
     const BlockTree::Node* node = id == committed_ids.end() ? nullptr : tree.find(id->second);
     if (node != nullptr && node->block != nullptr) {
-        pool.executed(*node->block);
+        pool.executed(*node->block, rules.has("T1-pending"));
         pool.expire(node->header.hlc);
     }
     check_executed_digest(executed.plus(window));
     // Below this nothing is asked for any more: certificates reach W back, and the log serves the rest.
     const Height floor = executed.minus(2 * window + 2);
     tree.drop_below(floor);
-    committed_ids.erase(committed_ids.begin(), committed_ids.lower_bound(floor));
+    // What is committed at the height of the own prepare head stays known: advance_prep_by_commit compares with it.
+    std::erase_if(committed_ids, [&](const auto& entry) {
+        return entry.first < floor && entry.first != vs.prep.block.height;
+    });
     executed_digests.erase(executed_digests.upper_bound(Height(0)),
                            executed_digests.lower_bound(std::max(floor, Height(1))));
 }

@@ -36,6 +36,9 @@ Core::State::State(const Options& core_options, const MessageVerifier& message_v
       view_changes(quorum.n),
       peers(quorum.n),
       pre_vote_grants(quorum.n, false),
+      heartbeats(quorum.n),
+      leaders({quorum.n, quorum.f, options.order_latency_ms, options.progress_max_ms, !rules.has("T2-others")}),
+      suspects(quorum.n, quorum.f),
       last_new_view_served(quorum.n, 0) {
     LOYAL_ASSERT(quorum.is_sound(), "two quorums must meet in a correct replica");
     LOYAL_ASSERT(window >= 1 && window <= limits::window_max, "the window is within its limits");
@@ -81,6 +84,10 @@ Core::State::State(const Options& core_options, const MessageVerifier& message_v
 
 // Rules D2 and D3.
 void Core::State::start() {
+    for (HeartbeatWindow& peer : heartbeats) {
+        peer.restart(now_ms(), options.heartbeat_ms);
+    }
+    begin_tenure(leader());
     execute_committed();
     if (!restarted) {
         if (leads(View(0))) {
@@ -97,7 +104,7 @@ void Core::State::start() {
         view_changes[options.self.value] = *own_view_change;
         send(std::nullopt, *own_view_change);
     } else if (in_view() && vs.leading >= static_cast<std::int64_t>(vs.entered.value) && rules.has("D3")) {
-        start_view_change(vs.entered.next());
+        start_view_change(vs.entered.next(), Leaving::restarted);
     } else {
         maybe_vote();
     }
@@ -145,6 +152,7 @@ void Core::State::on_received(ReplicaId from, const PeerMessage& message) {
 // Rule N8: one pass over everything that the batch brought, one Persist, and what depends on it.
 void Core::State::end_batch() {
     if (halted) {
+        write_evidence();
         return;
     }
     finish_base();
@@ -180,6 +188,7 @@ void Core::State::write_batch() {
     }
     written = vs;
     in_flight.emplace(last_persist, vs);
+    syncing.emplace_back(last_persist, tick);
     emit(std::move(persist));
     for (Send& waiting : after_write) {
         emit(std::move(waiting));
@@ -195,6 +204,7 @@ void Core::State::on_persisted(PersistId id) {
     durable = std::prev(end)->second;
     durable_persist = std::prev(end)->first;
     in_flight.erase(in_flight.begin(), end);
+    note_synced(id);
     maybe_vote();
     execute_committed();
 }
@@ -235,6 +245,20 @@ void Core::step(const Input& input, Effects& out) {
     state_->out = nullptr;
 }
 
+void Core::remember(const std::vector<Evidence>& evidence) {
+    for (const Evidence& known : evidence) {
+        if (const auto subject = subject_of(known)) {
+            state_->accused.add(known.culprit, known.kind, subject->view);
+        }
+    }
+}
+
+void Core::accuse(const Evidence& evidence, Effects& out) {
+    state_->out = &out;
+    state_->accuse(evidence);
+    state_->out = nullptr;
+}
+
 void Core::check_invariants() const {
     state_->check_invariants();
 }
@@ -259,6 +283,7 @@ Status Core::status() const {
     for (const Heartbeat& beat : state.peers) {
         status.peer_committed.push_back(beat.committed);
     }
+    state.fill(status);
     return status;
 }
 

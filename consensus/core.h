@@ -83,6 +83,13 @@ class Core {
     void start(Effects& out);
     void step(const Input& input, Effects& out);
 
+    // ---- Evidence (PROTOCOL.md §16)
+    // What the log holds from earlier runs; call before start().
+    void remember(const std::vector<Evidence>& evidence);
+    // Proof that was found outside, in a message that the verifier refused. Accused and kept unless it proves nothing,
+    // is known, or too much is kept already.
+    void accuse(const Evidence& evidence, Effects& out);
+
     [[nodiscard]] Status status() const;
     [[nodiscard]] ReadTarget read_target() const;
     // True if `block` is on this replica's committed chain or beyond memory's lower end.

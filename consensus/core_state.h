@@ -11,7 +11,9 @@
 #include "consensus/block_tree.h"
 #include "consensus/core.h"
 #include "consensus/envelope_pool.h"
+#include "consensus/evidence_book.h"
 #include "consensus/rules.h"
+#include "consensus/suspicion.h"
 #include "consensus/vote_set.h"
 
 namespace loyal::consensus {
@@ -21,6 +23,16 @@ struct HeldProposal {
     enum class Time { timely, early, late };
     BlockPtr block;
     Time time = Time::timely;  // decided at its first arrival (H2); early turns timely, late waits for a certificate
+};
+
+// Why a replica asks for another view.
+enum class Leaving : std::uint8_t {
+    timed_out,     // the leader of the entered view
+    no_new_view,   // the leader of the promised view
+    equivocation,  // proved
+    tenure_ended,  // a committed END block
+    joined,        // others want to
+    restarted,     // it led this view before it died (D3)
 };
 
 struct Core::State {
@@ -72,6 +84,7 @@ struct Core::State {
     std::vector<std::optional<ViewChange>> view_changes;  // latest of each
     std::vector<Heartbeat> peers;                         // as each last said
     std::vector<bool> pre_vote_grants;
+    EvidenceBook accused;
 
     // ---- Clients
     EnvelopePool pool;
@@ -104,6 +117,18 @@ struct Core::State {
     bool flush_lazily = false;      // write what waits although nothing forces it
     std::optional<View> pre_vote_for;
     std::uint64_t pre_vote_sent = 0;
+
+    // ---- Failure detection
+    std::vector<HeartbeatWindow> heartbeats;  // of each peer (T4)
+    LeaderBook leaders;                       // T2, T3
+    WorkMeter work;
+    Suspects suspects;                                        // L2
+    std::optional<std::uint64_t> tenure_began;                // tick of the view's first block (L1)
+    std::optional<std::uint64_t> led_until;                   // tick at which the own last view ended
+    std::vector<ReplicaId> left_by_time_out;                  // since the last view was entered; at most n
+    bool backoff_raised = false;                              // by leaving the view that is entered
+    std::deque<std::pair<PersistId, std::uint64_t>> syncing;  // ticks of Persists that are not durable yet
+    std::string last_time_out;
 
     // ---- Catch-up
     std::uint64_t last_fetch = 0;
@@ -168,7 +193,7 @@ struct Core::State {
     void check_executed_digest(Height height);
 
     // ---- view_change.cpp: V1 to V7
-    void start_view_change(View view);
+    void start_view_change(View view, Leaving why);
     const ViewChange& make_view_change();
     void on_view_change(ReplicaId from, const ViewChange& message);
     void join_view_change();
@@ -197,15 +222,49 @@ struct Core::State {
     // ---- timers.cpp: T1, T4 to T6, C2
     void on_tick();
     void relay_envelopes();
-    void check_progress_timer();
+    void check_leader();
+    void check_progress_timer(bool retry_due);
     void check_view_change_timer();
+    void decay_backoff();
     void resend();
     void heartbeat();
     void note_leader_sign(View view);
     void note_progress();
     void reset_view_timers();
     [[nodiscard]] bool has_work() const;
-    [[nodiscard]] std::uint64_t progress_ticks() const;  // Tp
+    [[nodiscard]] bool silent_leader() const;
+    [[nodiscard]] bool lags_behind() const;
+    [[nodiscard]] std::uint64_t progress_ms(View view) const;           // Tp
+    [[nodiscard]] std::uint64_t progress_ticks() const;                 // of the entered view
+    [[nodiscard]] std::uint64_t first_progress_ticks(View view) const;  // L2
+    [[nodiscard]] std::uint64_t now_ms() const { return tick * options.tick_ms; }
+
+    // ---- tenure.cpp: T2, T3, L1, L2
+    void begin_tenure(ReplicaId former);
+    void note_leaving(Leaving why);
+    void note_entering(const NewView& message);
+    void note_ordered(const BlockTree::Node& node);
+    void note_heartbeat(ReplicaId from);
+    void note_synced(PersistId id);
+    void note_prepared(const BlockTree::Node& node);
+    [[nodiscard]] const char* slow_leader();
+    [[nodiscard]] bool tenure_limited() const;
+    [[nodiscard]] bool tenure_over(std::uint64_t grace_percent) const;
+    [[nodiscard]] bool end_in_chain() const;
+    void fill(Status& status) const;
+
+    // ---- accountability.cpp: evidence
+    void accuse(const Evidence& evidence);
+    void write_evidence();
+    // Verified messages, and what others carry along, before anything of them is kept.
+    void examine(const Vote& vote);
+    void examine(const Certificate& certificate);
+    void examine(const ViewChange& change);
+    void examine(const NewView& message);
+    void examine(const BlockPtr& block);
+    void compare_votes(const Vote& one, const Vote& other);
+    [[nodiscard]] const Header* known_header(const BlockRef& block) const;
+    [[nodiscard]] std::vector<Header> diverging_path(const BlockRef& low, const BlockRef& high) const;
 
     // ---- invariants.cpp
     void check_invariants() const;

@@ -38,7 +38,7 @@ void EnvelopePool::remove(Place place) {
     entries_.erase(place);
 }
 
-void EnvelopePool::executed(const Block& block) {
+void EnvelopePool::executed(const Block& block, bool by_sequence) {
     for (const Envelope& done : block.envelopes) {
         const auto session = by_session_.find({done.client, done.session});
         if (session == by_session_.end()) {
@@ -47,6 +47,9 @@ void EnvelopePool::executed(const Block& block) {
         std::vector<Place> finished;
         for (const Place place : session->second) {
             const Envelope& mine = place->envelope;
+            if (!by_sequence && mine.digest != done.digest) {
+                continue;
+            }
             const std::uint64_t first = std::max(mine.seq0.value, done.seq0.value);
             const std::uint64_t end = std::min(mine.seq0.value + mine.count, done.seq0.value + done.count);
             for (std::uint64_t seq = first; seq < end; ++seq) {
@@ -91,6 +94,11 @@ std::vector<Envelope> EnvelopePool::next_batch() const {
         }
     }
     return batch;
+}
+
+const EnvelopePool::Entry* EnvelopePool::find(const crypto::Digest& digest) const {
+    const auto found = by_digest_.find(digest);
+    return found == by_digest_.end() ? nullptr : &*found->second;
 }
 
 bool EnvelopePool::has_unproposed() const {

@@ -22,14 +22,16 @@ class EnvelopePool {
         Envelope envelope;
         std::uint64_t arrived_tick = 0;
         std::optional<std::uint64_t> at_leader_tick;  // since when the leader must have it: timers start here (C2)
+        std::uint64_t relayed_tick = 0;               // when it was handed over last
         bool in_chain = false;                        // in a block above the executed ones
         std::bitset<limits::envelope_ops_max> open;   // operations not executed yet
     };
 
     // False when it is already here or does not fit.
     bool add(const Envelope& envelope, std::uint64_t tick, bool at_leader);
-    // Operations of the block's envelopes are executed; envelopes with nothing left leave.
-    void executed(const Block& block);
+    // Operations of the block's envelopes are executed; envelopes with nothing left leave, also when another one with the
+    // same sequence numbers was executed (`by_sequence`; off: a mutant).
+    void executed(const Block& block, bool by_sequence = true);
     // Leave when they can execute no more: not_after is behind the committed time.
     void expire(Hlc committed);
 
@@ -43,6 +45,7 @@ class EnvelopePool {
     // A view began: whoever is not the leader hands its envelopes over again.
     void restart_timers(std::uint64_t tick, bool at_leader);
 
+    [[nodiscard]] const Entry* find(const crypto::Digest& digest) const;
     [[nodiscard]] std::list<Entry>& entries() { return entries_; }
     [[nodiscard]] const std::list<Entry>& entries() const { return entries_; }
     [[nodiscard]] std::size_t size() const { return entries_.size(); }

@@ -38,8 +38,9 @@ std::optional<crypto::Digest> Core::State::executed_digest(Height height) const 
 }
 
 void Core::State::propose() {
-    // B1 and B2: at once while nothing of this view waits to be prepared, otherwise when that is.
-    while (may_propose() && pool.has_unproposed()) {
+    // B1 and B2: at once while nothing of this view waits to be prepared, otherwise when that is. L1: the last block of a
+    // tenure is an END block, if need be an empty one (B5).
+    while (may_propose() && (pool.has_unproposed() || tenure_over(0))) {
         const BlockRef parent = vs.prep.block;
         const Height height = parent.height.next();
         const Height settled =
@@ -66,6 +67,9 @@ void Core::State::propose() {
         header.hlc = *hlc;
         header.executed = digest_height;
         header.executed_digest = *digest;
+        end_proposed = tenure_over(0);
+        header.flags = static_cast<std::uint8_t>((end_proposed ? flag_end : flag_none) |
+                                                 (envelopes.empty() ? flag_empty : flag_none));
         crypto::Signature signature;
         if (!crash_mode) {
             signature = signer.sign(signed_bytes(context, SignDomain::propose, header_id(context, header).view()));
@@ -87,6 +91,7 @@ void Core::State::propose() {
 // Entry: a verified PROPOSE; its signature, body and envelopes were checked by the verifier.
 void Core::State::on_propose(ReplicaId from, const Propose& message) {
     const BlockPtr& block = message.block;
+    examine(block);
     if ((block->header.view != vs.entered || !in_view()) && rules.has("V1")) {
         return;  // of another view: its leader's NEWVIEW, or catch-up, decides
     }
@@ -133,6 +138,11 @@ void Core::State::hold_proposal(const BlockPtr& block) {
 bool Core::State::acceptable(const HeldProposal& proposal) {
     const Header& header = proposal.block->header;
     const Height digest_height = header.height.minus(window);
+    const bool ends = (header.flags & flag_end) != 0;
+    // B5, L1: a view ends with its END block, and only that one may be empty; without tenures there is none.
+    if (end_in_chain() || (ends && crash_mode) || (!ends && (header.flags & flag_empty) != 0)) {
+        return false;
+    }
     if (header.parent != vs.prep.block.id || header.executed != digest_height || header.checkpoint.value != 0 ||
         !header.checkpoint_root.is_zero()) {
         return false;
@@ -177,7 +187,9 @@ void Core::State::write_block(BlockTree::Node& node) {
 
 // N4: the block joins the chain that the next vote covers.
 void Core::State::append(const BlockPtr& block) {
-    write_block(tree.add_block(block));
+    BlockTree::Node& node = tree.add_block(block);
+    node.appended_tick = tick;
+    write_block(node);
     vs.prep = {vs.entered, block->ref()};
     if (crash_mode && rules.has("8a-accept")) {
         vs.lock = {LockView(vs.entered), block->ref()};  // rule 8a: accepting is locking
@@ -226,10 +238,8 @@ void Core::State::maybe_vote() {
 }
 
 void Core::State::on_vote(ReplicaId from, const Vote& vote) {
-    const std::optional<Vote> earlier = votes.add(vote);
-    if (earlier && !crash_mode) {
-        emit(Accuse{{EvidenceKind::two_votes, from, encode_vote(*earlier), encode_vote(vote), {}}});
-    }
+    examine(vote);
+    votes.add(vote);
     if (vote.view != vs.entered || !in_view() || crash_mode || conflict_asked == vs.entered) {
         return;
     }
@@ -325,6 +335,7 @@ void Core::State::learn_lock() {
     if (certificate.path.size() > window) {
         return;
     }
+    note_prepared(*target);
     vs.lock = {LockView(view), {reached, id}};
     lock_certificate = certificate;
     to_write.emplace_back(LockRecord{std::move(certificate)});

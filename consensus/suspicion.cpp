@@ -13,7 +13,7 @@ constexpr std::uint64_t longest_interval_ms = 60'000;  // an interval is not wor
 constexpr std::size_t tenure_samples_min = 8;
 constexpr std::size_t window_samples_min = 4;
 constexpr std::uint64_t growth_max = 2;        // of a leader's latency from one tenure to the next
-constexpr std::uint64_t backlog_percent = 90;  // of a window's ticks
+constexpr std::uint64_t backlog_percent = 50;  // of a window's ticks
 constexpr std::size_t bytes_per_work = 1024;
 
 }  // namespace

@@ -105,11 +105,10 @@ void Core::State::note_synced(PersistId id) {
     }
 }
 
-// T3, once a tick. A backlog is an envelope that the leader has had for L0 and has not proposed.
+// T3, once a tick. A backlog is an envelope that the leader was handed (C2) and has not proposed.
 const char* Core::State::slow_leader() {
-    const std::uint64_t patience = ticks_of(options.order_latency_ms);
-    leaders.waiting(std::any_of(pool.entries().begin(), pool.entries().end(), [&](const EnvelopePool::Entry& entry) {
-        return entry.at_leader_tick && !entry.in_chain && tick - *entry.at_leader_tick >= patience;
+    leaders.waiting(std::any_of(pool.entries().begin(), pool.entries().end(), [](const EnvelopePool::Entry& entry) {
+        return entry.at_leader_tick.has_value() && !entry.in_chain;
     }));
     const LeaderBook::Slow slow = leaders.check(now_ms());
     // In the crash model a slow leader is no traitor, and a quorum would not agree to depose it (§8 (f)).

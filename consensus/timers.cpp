@@ -1,6 +1,6 @@
 // Timers, counted in ticks (PROTOCOL.md §11): T1 progress, T4 silence, T5 fairness, T6 the view change's own;
-// heartbeats, re-sending, and handing clients' envelopes to the leader (C2). Time never decides what is true, only when
-// to try something else (FLP; Dwork, Lynch, Stockmeyer 1988).
+// heartbeats, re-sending, and handing clients' envelopes to the leader (C2). tenure.cpp has what is learned about
+// leaders. Time never decides what is true, only when to try something else (FLP; Dwork, Lynch, Stockmeyer 1988).
 #include <algorithm>
 
 #include "consensus/core_state.h"
@@ -8,19 +8,43 @@
 namespace loyal::consensus {
 namespace {
 
-constexpr std::uint64_t silence_heartbeats = 10;  // T4
-constexpr std::uint64_t resend_heartbeats = 4;    // N10, V7
-constexpr std::uint64_t fairness_progress = 4;    // T5, in Tp
-constexpr std::uint64_t order_latencies = 8;      // T1
+constexpr std::uint64_t silence_heartbeats = 10;     // T4: at the latest
+constexpr std::uint64_t silence_heartbeats_min = 5;  // T4: at the earliest, whatever phi is
+constexpr std::uint64_t resend_heartbeats = 4;       // N10, V7
+constexpr std::uint64_t fairness_progress = 4;       // T5, in Tp
+constexpr std::uint64_t order_latencies = 8;         // T1
+constexpr std::uint64_t relays_per_tick_max = 32;    // C2: a peer takes few at once
+constexpr std::uint64_t former_leader_ms = 1'000;    // C2: clients go on sending to the last leader for so long
+constexpr std::uint64_t tenure_grace_percent = 10;   // L1
+constexpr std::uint64_t backoff_shift_max = 16;
 
 }  // namespace
 
-// Tp = clamp(8*L0, Tmin, Tmax) * 2^k, capped again at Tmax.
+// Tp = clamp(8*Lhat, Tmin, Tmax) * 2^k, capped again at Tmax (T1, T2, T6).
+std::uint64_t Core::State::progress_ms(View view) const {
+    const std::uint64_t latency = options.adaptive && rules.has("T2")
+                                      ? leaders.expected_latency_ms(leader_of(view, quorum.n))
+                                      : options.order_latency_ms;
+    const std::uint64_t first = std::clamp(order_latencies * latency, options.progress_min_ms, options.progress_max_ms);
+    const std::uint64_t doubled = first << std::min(backoff, backoff_shift_max);
+    return rules.has("T6") ? std::min(doubled, options.progress_max_ms) : doubled;
+}
+
 std::uint64_t Core::State::progress_ticks() const {
-    const std::uint64_t first =
-        std::clamp(order_latencies * options.order_latency_ms, options.progress_min_ms, options.progress_max_ms);
-    const std::uint64_t doubled = backoff < 16 ? first << backoff : options.progress_max_ms;
-    return std::max<std::uint64_t>(1, ticks_of(std::min(doubled, options.progress_max_ms)));
+    return std::max<std::uint64_t>(1, ticks_of(progress_ms(vs.entered)));
+}
+
+// L2: until its view commits something, a leader that was deposed lately gets what a healthy one needs, no more.
+// Bounded from below, and doubled like every other time-out, so that a healthy one in a slow network gets its turn.
+std::uint64_t Core::State::first_progress_ticks(View view) const {
+    const std::uint64_t normal_ms = progress_ms(view);
+    if (!options.adaptive || !rules.has("L2") || !suspects.suspected(leader_of(view, quorum.n))) {
+        return std::max<std::uint64_t>(1, ticks_of(normal_ms));
+    }
+    const std::uint64_t shortest_ms = std::max(options.progress_min_ms / 4, 2 * options.heartbeat_ms);
+    const std::uint64_t needed_ms = std::clamp(suspects.first_timeout_ms(options.order_latency_ms), shortest_ms,
+                                               std::max(shortest_ms, options.progress_max_ms));
+    return std::max<std::uint64_t>(1, ticks_of(std::min(needed_ms << std::min(backoff, backoff_shift_max), normal_ms)));
 }
 
 void Core::State::on_tick() {
@@ -29,33 +53,50 @@ void Core::State::on_tick() {
         return;
     }
     relay_envelopes();
-    check_progress_timer();
+    check_leader();
     check_view_change_timer();
     resend();
     heartbeat();
     fetch_what_is_missing();
     // Commit certificates wait for the next write, but not for ever: peers that catch up need them.
     flush_lazily = !to_write_lazily.empty() && tick - last_commit >= ticks_of(options.heartbeat_ms);
-    // T6: a second of commits takes one doubling back.
+    decay_backoff();
+}
+
+// T6: a second of commits takes one doubling back, so that no attack on the network outlives itself (pitfall 15).
+void Core::State::decay_backoff() {
     const std::uint64_t second = ticks_of(1'000);
-    if (backoff > 0 && tick - last_backoff_decay >= second && tick - last_commit < second) {
+    if (backoff > 0 && tick - last_backoff_decay >= second && tick - last_commit < second && rules.has("T6")) {
         --backoff;
         last_backoff_decay = tick;
     }
 }
 
 // C2: a backup hands over what a client sent to it, unless the leader proposes it within L0. From then on the leader
-// has to order it, and T1 and T5 run (pitfall 23).
+// has to order it, and T1 and T5 run (pitfall 23). Links break, so what is still missing later is handed over again, a
+// few at a time. Who led until just now does not wait: clients sent to it because it was the leader.
 void Core::State::relay_envelopes() {
     if (!in_view() || leads(vs.entered)) {
         return;
     }
-    const std::uint64_t patience = ticks_of(options.order_latency_ms);
+    const bool former = led_until && tick - *led_until < ticks_of(former_leader_ms);
+    const std::uint64_t patience = former ? 0 : ticks_of(options.order_latency_ms);
+    const std::uint64_t again = std::max(progress_ticks() / 4, ticks_of(resend_heartbeats * options.heartbeat_ms));
+    std::uint64_t sent = 0;
     for (EnvelopePool::Entry& entry : pool.entries()) {
-        if (entry.at_leader_tick || entry.in_chain || tick - entry.arrived_tick < patience) {
+        if (!rules.has("C2")) {
+            entry.at_leader_tick = entry.arrived_tick;  // mutant: blames the leader for what it may never have got
             continue;
         }
-        entry.at_leader_tick = tick;
+        const std::uint64_t since = entry.at_leader_tick ? entry.relayed_tick : entry.arrived_tick;
+        if (entry.in_chain || tick - since < (entry.at_leader_tick ? again : patience)) {
+            continue;
+        }
+        if (++sent > relays_per_tick_max) {
+            break;
+        }
+        entry.at_leader_tick = entry.at_leader_tick.value_or(tick);
+        entry.relayed_tick = tick;
         send(leader(), Relay{entry.envelope});
     }
 }
@@ -68,34 +109,83 @@ bool Core::State::has_work() const {
                        [](const EnvelopePool::Entry& entry) { return entry.at_leader_tick.has_value(); });
 }
 
-void Core::State::check_progress_timer() {
+// T4. Between five and ten missing heartbeats phi decides, once enough intervals of this view are known.
+bool Core::State::silent_leader() const {
+    const std::uint64_t silence_ms = (tick - last_leader_sign) * options.tick_ms;
+    if (leads(vs.entered) || silence_ms < silence_heartbeats_min * options.heartbeat_ms) {
+        return false;
+    }
+    const HeartbeatWindow& heard = heartbeats.at(leader().value);
+    const bool suspicious =
+        options.adaptive && rules.has("T4-phi") && heard.trained() && heard.phi(now_ms()) >= options.phi_threshold;
+    return suspicious || silence_ms >= silence_heartbeats * options.heartbeat_ms;
+}
+
+// T1, T5 and T3 are suspended while w peers, one of them correct, have committed more than W beyond what was executed
+// here: the leader serves others, and this replica has to catch up first.
+bool Core::State::lags_behind() const {
+    const auto ahead = std::count_if(peers.begin(), peers.end(),
+                                     [&](const Heartbeat& beat) { return beat.committed > executed.plus(window); });
+    return static_cast<std::size_t>(ahead) >= quorum.w && rules.has("T1-behind");
+}
+
+// Whether the leader of the entered view should go, and why. In crash mode a question to the others comes first, and
+// is repeated.
+void Core::State::check_leader() {
     if (!in_view()) {
         return;
     }
+    // The END was committed before the view was entered here.
+    if (end_in_chain() && committed == vs.prep.block) {
+        start_view_change(vs.entered.next(), Leaving::tenure_ended);
+        return;
+    }
+    if (!tenure_began && vs.prep.view == vs.entered && vs.prep.block.height > base.block.height) {
+        tenure_began = tick;
+    }
+    const char* slow = slow_leader();
     const bool retry_due = !pre_vote_for || tick - pre_vote_sent >= ticks_of(resend_heartbeats * options.heartbeat_ms);
-    if (!leads(vs.entered) && tick - last_leader_sign >= ticks_of(silence_heartbeats * options.heartbeat_ms)) {
+    if (silent_leader()) {
         if (retry_due) {
             time_out("the primary is silent");
         }
         return;
     }
+    if (lags_behind()) {
+        progress_deadline.reset();
+        return;
+    }
+    if (!leads(vs.entered) && !end_in_chain() && tenure_over(tenure_grace_percent)) {
+        time_out("the primary stays beyond its tenure");
+        return;
+    }
+    if (slow != nullptr) {
+        time_out(slow);
+        return;
+    }
+    check_progress_timer(retry_due);
+}
+
+void Core::State::check_progress_timer(bool retry_due) {
     if (!has_work()) {
         progress_deadline.reset();
         return;
     }
     if (!progress_deadline) {
-        progress_deadline = tick + progress_ticks();
+        progress_deadline = tick + (committed_in_view ? progress_ticks() : first_progress_ticks(vs.entered));
+        return;
+    }
+    if (tick >= *progress_deadline && rules.has("T1")) {
+        if (retry_due) {
+            time_out("no progress");
+        }
         return;
     }
     const bool unfair = std::any_of(pool.entries().begin(), pool.entries().end(), [&](const auto& entry) {
         return entry.at_leader_tick && !entry.in_chain &&
                tick - *entry.at_leader_tick >= fairness_progress * progress_ticks();
     });
-    if (tick >= *progress_deadline) {
-        if (retry_due) {
-            time_out("no progress");
-        }
-    } else if (unfair && !leads(vs.entered) && retry_due) {
+    if (unfair && !leads(vs.entered) && retry_due && rules.has("T5")) {
         time_out("the primary leaves an envelope out");
     }
 }
@@ -106,12 +196,13 @@ void Core::State::check_view_change_timer() {
         return;
     }
     if (!view_change_deadline) {
-        view_change_deadline = tick + progress_ticks();
+        view_change_deadline = tick + first_progress_ticks(vs.promised);
         return;
     }
     if (tick >= *view_change_deadline) {
+        last_time_out = "no new view";
         emit(Trace{"time-out: no new view"});
-        start_view_change(vs.promised.next());
+        start_view_change(vs.promised.next(), Leaving::no_new_view);
     }
 }
 
@@ -152,6 +243,7 @@ void Core::State::note_leader_sign(View view) {
     if (view == vs.entered) {
         last_leader_sign = tick;
         pre_vote_for.reset();
+        heartbeats.at(leader().value).arrived(now_ms());
     }
 }
 

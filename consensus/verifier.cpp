@@ -20,7 +20,48 @@ struct Overloaded : Handlers... {
 template <class... Handlers>
 Overloaded(Handlers...) -> Overloaded<Handlers...>;
 
+// What a VIEW-CHANGE says, whoever signed it.
+Result<void> check_view_change_content(const Membership& membership, const ViewChange& message, const RuleSet& rules) {
+    if ((!message.lock.view.before(message.new_view) && rules.has("V5-lock-view")) || message.new_view.value == 0 ||
+        message.last_prep.view >= message.new_view) {
+        return reject("view change whose lock is not of an earlier view");
+    }
+    if (message.lock.view.is_genesis() && message.lock.block != genesis_block(membership.context)) {
+        return reject("view change with a false genesis lock");
+    }
+    return {};
+}
+
 }  // namespace
+
+// Rule V5. Ties at the maximal rank with different ids make the message invalid (E6), never assert.
+Result<void> check_new_view_content(const Membership& membership, const NewView& message, const RuleSet& rules) {
+    const Quorum quorum = membership.quorum();
+    if (message.view.value == 0 || message.leader != leader_of(message.view, quorum.n)) {
+        return reject("new view not from the leader of its view");
+    }
+    if (message.view_changes.size() > quorum.n) {
+        return reject("new view with too many view changes");
+    }
+    std::set<ReplicaId> voters;
+    for (const ViewChange& change : message.view_changes) {
+        const bool right_view = change.new_view == message.view || !rules.has("V5-view");
+        const bool distinct = voters.insert(change.voter).second || !rules.has("V5-distinct");
+        if (!right_view || change.voter.value >= quorum.n || !distinct) {
+            return reject("new view with a view change of another view, an unknown voter, or twice the same");
+        }
+        if (Result<void> content = check_view_change_content(membership, change, rules); !content) {
+            return content;
+        }
+    }
+    if ((rules.has("V5-distinct") ? voters.size() : message.view_changes.size()) < quorum.q) {
+        return reject("new view without a quorum of view changes");
+    }
+    if (select_base(message.view_changes, rules) != message.base) {
+        return reject("new view whose base is not the one highest lock of its view changes");
+    }
+    return {};
+}
 
 MessageVerifier::MessageVerifier(const Membership& membership, const crypto::SignatureVerifier& signatures,
                                  const std::vector<std::string>& rules_off)
@@ -193,12 +234,8 @@ Result<void> MessageVerifier::check_certificate(const Certificate& certificate, 
 
 // Rule V3.
 Result<void> MessageVerifier::check_view_change(const ViewChange& message, bool with_certificate) const {
-    if ((!message.lock.view.before(message.new_view) && rules_.has("V5-lock-view")) || message.new_view.value == 0 ||
-        message.last_prep.view >= message.new_view) {
-        return reject("view change whose lock is not of an earlier view");
-    }
-    if (message.lock.view.is_genesis() && message.lock.block != genesis_block(membership_.context)) {
-        return reject("view change with a false genesis lock");
+    if (Result<void> content = check_view_change_content(membership_, message, rules_); !content) {
+        return content;
     }
     if (message.certificate && (message.lock.view.is_genesis() || membership_.fault_model == FaultModel::crash)) {
         return reject("view change with a certificate that it does not need");
@@ -221,32 +258,16 @@ Result<void> MessageVerifier::check_view_change(const ViewChange& message, bool 
     return check_certificate(*certificate);
 }
 
-// Rule V5, what needs no state. Ties at the maximal rank with different ids make the message invalid (E6), never
-// assert.
+// Rule V5, what needs no state.
 Result<void> MessageVerifier::check_new_view(const NewView& message) const {
-    if (message.view.value == 0 || message.leader != leader_of(message.view, quorum_.n)) {
-        return reject("new view not from the leader of its view");
+    if (Result<void> content = check_new_view_content(membership_, message, rules_); !content) {
+        return content;
     }
-    if (message.view_changes.size() > quorum_.n) {
-        return reject("new view with too many view changes");
-    }
-    std::set<ReplicaId> voters;
     for (const ViewChange& change : message.view_changes) {
-        const bool right_view = change.new_view == message.view || !rules_.has("V5-view");
-        const bool distinct = voters.insert(change.voter).second || !rules_.has("V5-distinct");
-        if (!right_view || change.voter.value >= quorum_.n || !distinct) {
-            return reject("new view with a view change of another view, an unknown voter, or twice the same");
-        }
         const Result<void> authentic = check_view_change(change, false);
         if (!authentic) {
             return authentic;
         }
-    }
-    if ((rules_.has("V5-distinct") ? voters.size() : message.view_changes.size()) < quorum_.q) {
-        return reject("new view without a quorum of view changes");
-    }
-    if (select_base(message.view_changes, rules_) != message.base) {
-        return reject("new view whose base is not the one highest lock of its view changes");
     }
     const bool needs_certificate = membership_.fault_model == FaultModel::byzantine && !message.base.view.is_genesis();
     if (message.certificate && !needs_certificate) {

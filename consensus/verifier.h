@@ -24,6 +24,11 @@ struct Membership {
     [[nodiscard]] Quorum quorum() const { return Quorum::of(fault_model, replicas.size()); }
 };
 
+// The part of V5 that the leader's own signature covers, so that a failure is its guilt (E6): the signatures of the
+// VIEW-CHANGEs and the certificate inside are not, anybody could have spoilt them on the way.
+[[nodiscard]] Result<void> check_new_view_content(const Membership& membership, const NewView& message,
+                                                  const RuleSet& rules = {});
+
 class MessageVerifier {
  public:
     // Keeps references: both must outlive it. `rules_off`: see consensus/rules.h.
@@ -47,6 +52,9 @@ class MessageVerifier {
     // The same for a certificate that the replica put together from votes whose signatures it has checked.
     [[nodiscard]] Result<void> check_own_certificate(const Certificate& certificate) const;
     [[nodiscard]] Result<void> check_new_view(const NewView& message) const;  // rule V5, the stateless part
+    // Nothing but the signature of `signer` over `content`.
+    [[nodiscard]] bool signature_ok(ReplicaId signer, SignDomain domain, ByteView content,
+                                    const crypto::Signature& signature) const;
     [[nodiscard]] const Membership& membership() const { return membership_; }
 
  private:
@@ -56,8 +64,6 @@ class MessageVerifier {
     [[nodiscard]] Result<void> check_view_change(const ViewChange& message, bool with_certificate) const;
     [[nodiscard]] Result<void> check_blocks(const Blocks& message) const;
     [[nodiscard]] Result<void> check_envelopes(const Block& block) const;
-    [[nodiscard]] bool signature_ok(ReplicaId signer, SignDomain domain, ByteView content,
-                                    const crypto::Signature& signature) const;
 
     const Membership& membership_;
     const crypto::SignatureVerifier& signatures_;

@@ -14,17 +14,15 @@
 namespace loyal::consensus {
 
 // V2. The promise, the lock and the message's bytes are durable before it leaves; the lock is frozen from here on.
-void Core::State::start_view_change(View view) {
+void Core::State::start_view_change(View view, Leaving why) {
     if (view <= vs.promised || view.value >= limits::view_max) {
         return;
     }
     if (!rules.has("V2-after-commit") && last_vote && last_vote->view == vs.entered && last_vote->has_commit()) {
         return;  // mutant: a commit vote forbids the VIEW-CHANGE (pitfall 14, second variant)
     }
+    note_leaving(why);
     vs.promised = view;
-    if (!committed_in_view) {
-        backoff = std::min<std::uint64_t>(backoff + 1, 16);  // T6: doubles with every view that commits nothing
-    }
     committed_in_view = false;
     waiting_new_view.reset();
     const ViewChange& message = make_view_change();
@@ -58,15 +56,9 @@ const ViewChange& Core::State::make_view_change() {
 }
 
 void Core::State::on_view_change(ReplicaId from, const ViewChange& message) {
+    examine(message);
     auto& known = view_changes[from.value];
-    if (known && known->new_view > message.new_view) {
-        return;
-    }
-    if (known && known->new_view == message.new_view) {
-        if (!crash_mode && view_change_content(*known) != view_change_content(message)) {
-            emit(Accuse{
-                {EvidenceKind::two_view_changes, from, encode_view_change(*known), encode_view_change(message), {}}});
-        }
+    if (known && known->new_view >= message.new_view) {
         return;
     }
     known = message;
@@ -93,7 +85,7 @@ void Core::State::join_view_change() {
         return;
     }
     std::sort(ahead.begin(), ahead.end(), std::greater<>());
-    start_view_change(ahead[quorum.w - 1]);
+    start_view_change(ahead[quorum.w - 1], Leaving::joined);
 }
 
 // V4. One NEWVIEW a view, ever: `leading` is durable before it leaves and survives a restart (pitfall 25).
@@ -148,6 +140,7 @@ void Core::State::try_new_view() {
 
 // V5. The set, the signatures and the certificate were checked by the verifier.
 void Core::State::on_new_view(ReplicaId from, const NewView& message) {
+    examine(message);
     if (message.view < vs.promised || message.view <= vs.entered || is_self(message.leader) || halted) {
         return;
     }
@@ -177,6 +170,8 @@ bool Core::State::contradicts_committed(const BlockRef& block) const {
 }
 
 void Core::State::enter_view(const NewView& message) {
+    note_entering(message);
+    const ReplicaId former = leader();
     vs.promised = vs.entered = message.view;
     base = message.base;
     new_view = message;
@@ -194,6 +189,7 @@ void Core::State::enter_view(const NewView& message) {
     }
     last_proposed = base.block;
     reset_view_timers();
+    begin_tenure(former);
     pool.clear_in_chain();
     pool.restart_timers(tick, leads(vs.entered));
     emit(ViewEntered{vs.entered, leader()});
@@ -238,13 +234,9 @@ void Core::State::on_equivocation(const BlockPtr& first, const BlockPtr& second)
         return;
     }
     const View view = first->header.view;
-    emit(Accuse{{EvidenceKind::two_proposals,
-                 leader_of(view, quorum.n),
-                 encode_signed_header(*first),
-                 encode_signed_header(*second),
-                 {}}});
+    accuse(evidence_of_proposals(leader_of(view, quorum.n), *first, *second));
     if (in_view() && (view == vs.entered || !rules.has("V1"))) {
-        start_view_change(rules.has("V1") ? vs.entered.next() : view.next());
+        start_view_change(rules.has("V1") ? vs.entered.next() : view.next(), Leaving::equivocation);
     }
 }
 
@@ -252,9 +244,10 @@ void Core::State::on_equivocation(const BlockPtr& first, const BlockPtr& second)
 // a quorum has to agree that the leader is gone (pre-vote, Raft thesis §9.6).
 void Core::State::time_out(const char* why) {
     const View target = vs.promised.next();
+    last_time_out = why;
     emit(Trace{std::string("time-out: ") + why});
     if (!crash_mode) {
-        start_view_change(target);
+        start_view_change(target, Leaving::timed_out);
         return;
     }
     pre_vote_for = target;
@@ -283,7 +276,7 @@ void Core::State::on_pre_vote_grant(ReplicaId from, const PreVoteGrant& message)
     pre_vote_grants[from.value] = true;
     const auto granted = std::count(pre_vote_grants.begin(), pre_vote_grants.end(), true);
     if (static_cast<std::size_t>(granted) >= quorum.q) {
-        start_view_change(*pre_vote_for);
+        start_view_change(*pre_vote_for, Leaving::timed_out);
     }
 }
 

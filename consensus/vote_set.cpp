@@ -6,25 +6,26 @@
 
 namespace loyal::consensus {
 
-std::optional<Vote> VoteSet::add(const Vote& vote) {
+void VoteSet::add(const Vote& vote) {
     std::vector<Vote>& kept = votes_.at(vote.voter.value);
     const auto same = std::find_if(kept.begin(), kept.end(), [&](const Vote& old) { return old.view == vote.view; });
     if (same != kept.end()) {
-        const bool conflict =
-            (same->prep.height == vote.prep.height && same->prep.id != vote.prep.id) ||
-            (same->has_commit() && same->com.height == vote.com.height && same->com.id != vote.com.id);
-        const std::optional<Vote> earlier = conflict ? std::optional(*same) : std::nullopt;
         if (std::tie(vote.prep.height, vote.com.height) >= std::tie(same->prep.height, same->com.height)) {
             *same = vote;
         }
-        return earlier;
+        return;
     }
     kept.push_back(vote);
     std::sort(kept.begin(), kept.end(), [](const Vote& a, const Vote& b) { return a.view > b.view; });
     if (kept.size() > views_kept) {
         kept.pop_back();
     }
-    return std::nullopt;
+}
+
+std::optional<Vote> VoteSet::of(View view, ReplicaId voter) const {
+    const std::vector<Vote>& kept = of(voter);
+    const auto found = std::find_if(kept.begin(), kept.end(), [&](const Vote& vote) { return vote.view == view; });
+    return found == kept.end() ? std::nullopt : std::optional(*found);
 }
 
 std::vector<Vote> VoteSet::of(View view) const {

@@ -15,9 +15,10 @@ class VoteSet {
 
     explicit VoteSet(std::size_t replicas) : votes_(replicas) {}
 
-    // Returns an earlier vote of the same voter, view and height for another block, if there is one (evidence E2).
-    std::optional<Vote> add(const Vote& vote);
+    void add(const Vote& vote);
     [[nodiscard]] std::vector<Vote> of(View view) const;
+    [[nodiscard]] const std::vector<Vote>& of(ReplicaId voter) const { return votes_.at(voter.value); }
+    [[nodiscard]] std::optional<Vote> of(View view, ReplicaId voter) const;
     [[nodiscard]] std::vector<Vote> all() const;
     [[nodiscard]] std::vector<View> views() const;  // distinct, ascending
     [[nodiscard]] std::optional<Vote> latest(ReplicaId voter) const;

@@ -38,6 +38,9 @@ class Run {
                 verdict.why = "R" + std::to_string(replica) + " halted: " + status.halt_reason;
             }
         }
+        if (chaos_.afterwards) {
+            chaos_.afterwards(cluster_);
+        }
         return verdict;
     }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <random>
 #include <string>
 #include <vector>
@@ -19,6 +20,7 @@ struct Chaos {
     int views = 6;
     std::size_t turns = 3;     // at most so many proposals a view
     bool must_recover = true;  // afterwards everybody executes one more operation
+    std::function<void(const TestCluster&)> afterwards = {};  // shown the cluster when all is over
 };
 
 struct Verdict {

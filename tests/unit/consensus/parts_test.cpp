@@ -100,24 +100,25 @@ TEST(Votes, the_newest_of_a_view_stands_for_all_before) {
     VoteSet votes(4);
     const BlockRef one{Height(1), crypto::digest_of("test", view_of("1"))};
     const BlockRef two{Height(2), crypto::digest_of("test", view_of("2"))};
-    EXPECT_FALSE(votes.add({View(0), one, {}, ReplicaId(1), {}}));
-    EXPECT_FALSE(votes.add({View(0), two, one, ReplicaId(1), {}}));
-    EXPECT_FALSE(votes.add({View(0), one, {}, ReplicaId(1), {}}));  // late
+    votes.add({View(0), one, {}, ReplicaId(1), {}});
+    votes.add({View(0), two, one, ReplicaId(1), {}});
+    votes.add({View(0), one, {}, ReplicaId(1), {}});  // late
     ASSERT_EQ(votes.of(View(0)).size(), 1U);
     EXPECT_EQ(votes.of(View(0)).front().prep, two);
     EXPECT_EQ(votes.of(View(0)).front().com, one);
 }
 
-TEST(Votes, two_blocks_at_one_height_are_evidence) {
+TEST(Votes, are_found_by_view_and_voter) {
     VoteSet votes(4);
     const BlockRef one{Height(1), crypto::digest_of("test", view_of("1"))};
     const BlockRef other{Height(1), crypto::digest_of("test", view_of("other"))};
-    EXPECT_FALSE(votes.add({View(0), one, {}, ReplicaId(1), {}}));
-    EXPECT_FALSE(votes.add({View(1), other, {}, ReplicaId(1), {}})) << "another view is another matter";
-    EXPECT_FALSE(votes.add({View(0), other, {}, ReplicaId(2), {}}));
-    const auto earlier = votes.add({View(0), other, {}, ReplicaId(1), {}});
-    ASSERT_TRUE(earlier);
-    EXPECT_EQ(earlier->prep, one);
+    votes.add({View(0), one, {}, ReplicaId(1), {}});
+    votes.add({View(1), other, {}, ReplicaId(1), {}});
+    votes.add({View(0), other, {}, ReplicaId(2), {}});
+    ASSERT_TRUE(votes.of(View(0), ReplicaId(1)));
+    EXPECT_EQ(votes.of(View(0), ReplicaId(1))->prep, one);
+    EXPECT_FALSE(votes.of(View(1), ReplicaId(2)));
+    EXPECT_EQ(votes.of(ReplicaId(1)).size(), 2U);
 }
 
 TEST(Votes, of_two_views_at_most) {

@@ -47,7 +47,17 @@ void TestCluster::make_core(std::size_t replica, const Recovered& recovered) {
     options.self = ReplicaId(static_cast<std::uint16_t>(replica));
     options.tick_ms = tick_ms;
     options.rules_off = shape.rules_off;
+    if (shape.tune) {
+        shape.tune(options);
+    }
     replicas[replica].core = std::make_unique<Core>(options, *verifier, *signers[replica], recovered);
+    std::vector<Evidence> known;
+    for (const LogRecord& record : replicas[replica].log) {
+        if (const auto* kept = std::get_if<EvidenceRecord>(&record)) {
+            known.push_back(kept->evidence);
+        }
+    }
+    replicas[replica].core->remember(known);
     step(replica, ClockReading{wall_ms});
     Effects effects;
     replicas[replica].core->start(effects);
@@ -220,8 +230,14 @@ void TestCluster::drop(const Filter& filter) {
 }
 
 bool TestCluster::inject(std::size_t from, std::size_t to, const PeerMessage& message) {
+    injected.push_back(message);
     auto verified = verifier->verify(message, ReplicaId(static_cast<std::uint16_t>(from)));
     if (!verified) {
+        if (const auto proof = evidence_in_refused(*verifier, message); proof && replicas[to].core != nullptr) {
+            Effects effects;
+            replicas[to].core->accuse(*proof, effects);
+            apply(to, std::move(effects));
+        }
         return false;
     }
     step(to, Received{ReplicaId(static_cast<std::uint16_t>(from)), std::move(*verified)});

@@ -31,6 +31,7 @@ struct Shape {
     std::vector<std::string> rules_off;
     std::set<std::size_t> traitors;  // no core of their own
     std::uint64_t tick_ms = 10;
+    std::function<void(Options&)> tune = nullptr;  // changes the options of each core before it is made
 };
 
 class TestCluster {
@@ -69,7 +70,7 @@ class TestCluster {
     void deliver(const Filter& filter = [](const Packet&) { return true; });
     // Throws away what matches.
     void drop(const Filter& filter);
-    // Straight to a core, through the verifier. False when the verifier refuses it.
+    // Straight to a core, through the verifier. False when the verifier refuses it; the core is told what that proves.
     bool inject(std::size_t from, std::size_t to, const PeerMessage& message);
     // Everything goes on by itself for a while: ticks, delivery among `members`.
     void run(std::size_t ticks, const std::set<std::size_t>& members);
@@ -112,7 +113,8 @@ class TestCluster {
     std::unique_ptr<MessageVerifier> verifier;
     std::vector<Replica> replicas;
     std::vector<Packet> bag;
-    std::vector<Packet> history;  // everything that ever left a replica
+    std::vector<Packet> history;        // everything that ever left a replica
+    std::vector<PeerMessage> injected;  // and what traitors gave to one, also what was refused
     std::uint64_t wall_ms = 1'700'000'000'000;
     std::uint64_t tick_ms = shape.tick_ms;
 
