@@ -42,6 +42,7 @@ int run(const Arguments& arguments) {
     fmt::print("{}", describe(scenario));
     std::fflush(stdout);
     RunOptions options;
+    options.go_on = arguments.reduction.mix.too_many_traitors;
     if (arguments.trace) {
         options.trace = [](const std::string& line) {
             fmt::print("{}\n", line);
@@ -70,6 +71,8 @@ int run(const Arguments& arguments) {
     return 1;
 }
 
+constexpr std::size_t failures_told_max = 50;
+
 std::string first_line(const std::string& text) {
     return text.substr(0, text.find('\n'));
 }
@@ -80,6 +83,7 @@ int swarm(Arguments arguments) {
     const auto seconds = [&] { return std::chrono::duration<double>(Clock::now() - begin).count(); };
     SwarmOptions& options = arguments.swarm;
     options.mix = arguments.reduction.mix;
+    options.go_on = options.mix.too_many_traitors;  // to see how far they get
     const std::vector<std::string> rules_off = arguments.reduction.rules_off;
     if (!rules_off.empty()) {
         options.edit = [rules_off](Scenario& scenario) {
@@ -98,9 +102,18 @@ int swarm(Arguments arguments) {
         }
     });
     fmt::print("{}", terminal ? "\r\033[K" : "");
+    std::size_t told = 0;
     for (const SwarmFailure& failure : report.failures) {
+        if (++told > failures_told_max) {
+            fmt::print("... and {} more\n", report.failures.size() - failures_told_max);
+            break;
+        }
         fmt::print("FAIL seed {}: {}\n  replay: {}\n", failure.seed, first_line(failure.reason),
                    arguments.reduction.command(failure.seed));
+    }
+    if (options.mix.too_many_traitors) {
+        fmt::print("beyond the model: correct replicas disagreed in {} of {} seeds\n", report.totals.disagreed,
+                   report.ran);
     }
     fmt::print("{}: {} seeds in {:.1f} s ({:.0f} a second), {} failed; {}; slowest recovery {:.1f} ms\n",
                report.failures.empty() ? "PASS" : "FAIL", report.ran, seconds(),

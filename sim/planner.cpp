@@ -25,6 +25,7 @@ void Planner::write() {
 
 // Replica 0 leads first. Together they tell each side its own story and vote for it there.
 void Planner::write_betrayal() {
+    s_.ending = Ending::stop;
     choose_traitors(s_.quorum().fb + 1);
     if (std::find(s_.traitors.begin(), s_.traitors.end(), 0) == s_.traitors.end()) {
         s_.traitors.front() = 0;

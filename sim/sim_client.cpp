@@ -59,8 +59,9 @@ bool SimClient::finished() const {
 }
 
 bool SimClient::completed() const {
-    const std::size_t wanted = context_.scenario.workload.operations;
-    return issued_ == wanted && outstanding_ == 0 && counters_.unknown == 0;
+    const WorkloadShape& w = context_.scenario.workload;
+    const bool asked = last_phase_ ? last_done_ >= w.last_operations : issued_ == w.operations;
+    return asked && outstanding_ == 0 && counters_.unknown == 0;
 }
 
 void SimClient::read_back(std::vector<std::string> keys) {

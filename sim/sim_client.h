@@ -61,7 +61,7 @@ class SimClient {
     // The run ends here: what is under way may have taken effect or not.
     void abandon();
     [[nodiscard]] bool finished() const;
-    // Everything that the workload holds was asked and got a definite answer.
+    // Everything that was to be asked before the end was asked, and all of it got a definite answer.
     [[nodiscard]] bool completed() const;
     [[nodiscard]] std::string waiting_for() const;
 

@@ -6,6 +6,7 @@
 
 #include "config/assert.h"
 #include "config/limits.h"
+#include "replica/refused_frames.h"
 #include "replica/serve_committed.h"
 
 namespace loyal::sim {
@@ -60,6 +61,12 @@ void SimReplica::start() {
     node_ = std::make_unique<replica::Node>(options, context_.verifier, signer_, *recovered, port);
     node_->set_fault(std::move(fault));
     refuse_writes(writes_refused_);
+    auto evidence = log_->evidence();
+    if (!evidence) {
+        return context_.world.violation(
+            fmt::format("replica {} cannot read its evidence: {}", id_.value, evidence.error().message));
+    }
+    node_->remember(*evidence);
     // start() is a step like any other: a process may die in it.
     post([this] { node_->start(clock_.wall_ms(context_.scheduler.now())); });
     after(random_.below(context_.scenario.core.tick_ms * ms), [this] { tick(); });
@@ -247,6 +254,12 @@ bool SimReplica::alive_for_call() {
 
 void SimReplica::receive(ReplicaId from, crypto::Verified<PeerMessage> message) {
     post([this, from, message = std::move(message)] { node_->peer_message(from, message); });
+}
+
+void SimReplica::refused(ByteView frame) {
+    if (const auto proof = replica::proof_in_refused(context_.verifier, frame)) {
+        post([this, proof = *proof] { node_->refused_peer_message(proof); });
+    }
 }
 
 void SimReplica::receive(LinkId link, const consensus::ClientId& client, wire::ClientMessage message) {

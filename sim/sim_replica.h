@@ -78,6 +78,7 @@ class SimReplica final : private replica::NodePort {
 
     // ---- Inputs
     void receive(consensus::ReplicaId from, crypto::Verified<consensus::PeerMessage> message);
+    void refused(ByteView frame);  // a peer's, that did not decode or verify
     void receive(replica::LinkId link, const consensus::ClientId& client, wire::ClientMessage message);
     void link_up(replica::LinkId link, const consensus::ClientId& client);
     void link_down(replica::LinkId link);

@@ -48,7 +48,7 @@ class Worker {
  public:
     using Next = std::function<std::optional<Scenario>()>;  // runs in the child
 
-    explicit Worker(const Next& next) {
+    explicit Worker(const Next& next, bool go_on = false) {
         int ends[2] = {-1, -1};
         error_.reset(std::tmpfile());
         LOYAL_ASSERT(error_ && ::pipe(ends) == 0, "a worker needs a pipe and a temporary file");
@@ -58,7 +58,7 @@ class Worker {
         if (pid_ == 0) {
             ::close(ends[0]);
             ::dup2(::fileno(error_.get()), STDERR_FILENO);
-            work(next, ends[1]);
+            work(next, go_on, ends[1]);
         }
         ::close(ends[1]);
         input_ = ends[0];
@@ -128,9 +128,11 @@ class Worker {
         void operator()(std::FILE* file) const { std::fclose(file); }
     };
 
-    [[noreturn]] static void work(const Next& next, int output) {
+    [[noreturn]] static void work(const Next& next, bool go_on, int output) {
         while (const auto scenario = next()) {
-            RunResult result = run_scenario(*scenario);
+            RunOptions options;
+            options.go_on = go_on;
+            RunResult result = run_scenario(*scenario, options);
             result.failure.resize(std::min(result.failure.size(), reason_bytes_max));
             const Record record{scenario->seed, result.passed ? 1U : 0U, result.failure.size(), result.numbers};
             if (!write_all(output, &record, sizeof record) ||
@@ -176,6 +178,7 @@ void add(RunNumbers& total, const RunNumbers& one) {
     total.undecided += one.undecided;
     total.view_changes += one.view_changes;
     total.completed += one.completed;
+    total.disagreed += one.disagreed;
     total.unsafe += one.unsafe;
     total.delay_max_us = std::max(total.delay_max_us, one.delay_max_us);
     total.lost += one.lost;
@@ -217,18 +220,20 @@ class Swarm {
         if (lane.next >= end || enough()) {
             return;
         }
-        lane.worker = std::make_unique<Worker>([seed = lane.next, end, step = lanes_step(), mix = options_.mix,
-                                                edit = options_.edit]() mutable -> std::optional<Scenario> {
-            if (seed >= end) {
-                return {};
-            }
-            Scenario scenario = make_scenario(seed, mix);
-            if (edit) {
-                edit(scenario);
-            }
-            seed += step;
-            return scenario;
-        });
+        lane.worker = std::make_unique<Worker>(
+            [seed = lane.next, end, step = lanes_step(), mix = options_.mix,
+             edit = options_.edit]() mutable -> std::optional<Scenario> {
+                if (seed >= end) {
+                    return {};
+                }
+                Scenario scenario = make_scenario(seed, mix);
+                if (edit) {
+                    edit(scenario);
+                }
+                seed += step;
+                return scenario;
+            },
+            options_.go_on);
     }
     [[nodiscard]] std::uint64_t lanes_step() const { return std::max<std::size_t>(1, options_.jobs); }
 

@@ -21,6 +21,7 @@ struct SwarmOptions {
     std::size_t failures_max = 0;         // stop after so many; 0: run all
     Mix mix;
     EditScenario edit;
+    bool go_on = false;                                                // RunOptions::go_on
     std::function<void(std::uint64_t seed, const RunResult&)> on_run;  // of each; not in order of seed
 };
 

@@ -126,6 +126,7 @@ void World::make_members() {
 
 void World::violation(const std::string& what) {
     observe(Observer::Happening::violation, {}, what);
+    disagreed_ = disagreed_ || what.starts_with("AGREEMENT") || what.starts_with("DIVERGENCE");
     if (!failure_) {
         failure_ = fmt::format("at {:.3f} ms: {}", static_cast<double>(scheduler_.now()) / 1'000.0, what);
         trace_.text([&] { return "VIOLATION " + what; });
@@ -169,6 +170,7 @@ void World::count(RunNumbers& numbers) const {
     numbers.accusations = accusations_;
     numbers.view = numbers.view_changes = highest_view_;
     numbers.completed = completed_ && !failure_ ? 1 : 0;
+    numbers.disagreed = disagreed_ ? 1 : 0;
     numbers.unsafe = failure_ && !only_slow_ ? 1 : 0;
     for (const auto& client : clients_) {
         const ClientCounters& seen = client->counters();

@@ -36,6 +36,7 @@ struct RunNumbers {  // trivially copyable: they travel between processes as the
     std::uint64_t view = 0;          // highest entered
     std::uint64_t view_changes = 0;  // the same; sums do not lose it
     std::uint64_t completed = 0;     // 1: everything that was asked got a definite answer
+    std::uint64_t disagreed = 0;     // 1: correct replicas executed different blocks, or came to different states
     std::uint64_t unsafe = 0;        // 1: something was violated that must hold whatever the timing (no LIVENESS)
     std::uint64_t crashes = 0;
     std::uint64_t accusations = 0;  // of traitors
@@ -163,7 +164,7 @@ class World final : private ReplicaWorld, private ClientWorld {
     std::set<std::uint16_t> traitors_, stopped_;
     std::map<consensus::ReplicaId, std::shared_ptr<const crypto::Signer>> traitors_keys_;
     std::optional<std::string> failure_;
-    bool finished_ = false, completed_ = false, only_slow_ = false;
+    bool finished_ = false, completed_ = false, only_slow_ = false, disagreed_ = false;
     std::uint64_t crashes_ = 0, accusations_ = 0, moments_ = 0;
     std::uint64_t highest_view_ = 0, messages_seen_ = 0;
     std::uint64_t bytes_sent_ = 0, messages_sent_ = 0;  // by correct replicas; counted for an observer

@@ -126,12 +126,15 @@ void World::deliver_garbled(ReplicaId from, ReplicaId to, ByteView frame) {
     }
     auto decoded = wire::decode_peer(membership_.context, frame);
     if (!decoded) {
-        return;
+        return receiver.refused(frame);  // damage on the way must convict nobody
     }
     const std::uint64_t before = signatures_.verifications();
     auto verified = verifier_->verify(std::move(*decoded), from);
     verifications_[to.value] += signatures_.verifications() - before;
-    if (verified && !is_correct(from)) {
+    if (!verified) {
+        return receiver.refused(frame);
+    }
+    if (!is_correct(from)) {
         receiver.receive(from, std::move(*verified));
     }
 }
@@ -157,7 +160,7 @@ void World::deliver_to_peer(ReplicaId from, ReplicaId to, Parcel& parcel, const 
             violation(fmt::format("a {} of replica {} does not decode: {}", consensus::name_of(parcel.message),
                                   from.value, decoded.error().message));
         }
-        return;
+        return receiver.refused(parcel.frame());
     }
     const std::uint64_t before = signatures_.verifications();
     auto verified = verifier_->verify(std::move(*decoded), from);
@@ -169,6 +172,7 @@ void World::deliver_to_peer(ReplicaId from, ReplicaId to, Parcel& parcel, const 
         violation(fmt::format("a {} of correct replica {} was refused: {}", consensus::name_of(parcel.message),
                               from.value, verified.error().message));
     }
+    receiver.refused(parcel.frame());
 }
 
 // ---- Clients

@@ -69,6 +69,8 @@ BlockPtr Pen::block(Header header, const std::vector<Envelope>& envelopes, const
     header.body_root = consensus::body_root_of(*body);
     header.body_bytes = static_cast<std::uint32_t>(body->size());
     header.envelopes = static_cast<std::uint32_t>(envelopes.size());
+    const auto other_flags = static_cast<std::uint8_t>(header.flags & ~consensus::flag_empty);
+    header.flags = envelopes.empty() ? static_cast<std::uint8_t>(other_flags | consensus::flag_empty) : other_flags;
     const auto& cluster = context_.membership.context;
     const crypto::Digest id = consensus::header_id(cluster, header);
     auto made = consensus::make_block(cluster, header, sign_as(key, SignDomain::propose, id.view()), std::move(body));

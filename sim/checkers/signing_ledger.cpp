@@ -52,7 +52,11 @@ void SigningLedger::durable(const std::vector<consensus::LogRecord>& records) {
 
 Finding SigningLedger::recovered(const consensus::Recovered& recovered) const {
     if (!voting_) {
-        const bool initial = recovered.fresh || recovered.voting == consensus::VotingState();
+        // Evidence may be on disk before the first voting state is.
+        const consensus::VotingState& read = recovered.voting;
+        const bool at_genesis = read.promised.value == 0 && read.leading == -1 && read.lock.view.is_genesis() &&
+                                read.prep.block.height.value == 0;
+        const bool initial = recovered.fresh || at_genesis;
         return initial ? Finding() : Finding("a voting state was read back that was never written");
     }
     if (recovered.fresh) {

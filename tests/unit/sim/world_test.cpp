@@ -20,7 +20,8 @@ class WorldTest : public ::testing::Test {
         mix.timing = Timing::partial;
         mix.failures = model == consensus::FaultModel::byzantine ? Failures::byzantine : Failures::crash_recovery;
         Scenario scenario = make_scenario(1, mix);
-        scenario.core.tenure_ms = 30'000;
+        scenario.core.tenure_ms = 0;
+        scenario.core.tenure_blocks = 0;
         scenario.fault_model = model;
         scenario.n = n;
         scenario.clocks.assign(n, ClockShape{});
