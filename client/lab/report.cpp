@@ -122,7 +122,7 @@ Outcome overall(const std::vector<Run>& runs) {
 }
 
 std::string title_of(const Scenario& scenario) {
-    return scenario.title.empty() ? scenario.name : scenario.title;
+    return !scenario.title.empty() ? scenario.title : !scenario.name.empty() ? scenario.name : "A run of the lab";
 }
 
 std::string body_html(const std::vector<Run>& runs) {

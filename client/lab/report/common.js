@@ -117,11 +117,18 @@ function hideTip() {
   tip.hidden = true;
 }
 
+// A finger that is lifted leaves the text to be read; the next touch moves or ends it.
+function leaveWith(event, hide) {
+  if (event.pointerType !== 'touch') {
+    hide();
+  }
+}
+
 // The text shows while the pointer is over the node, or after a touch of it.
 function explain(node, text) {
   node.addEventListener('pointerenter', event => showTip(text, event.clientX, event.clientY));
   node.addEventListener('pointermove', event => showTip(text, event.clientX, event.clientY));
-  node.addEventListener('pointerleave', hideTip);
+  node.addEventListener('pointerleave', event => leaveWith(event, hideTip));
   node.classList.add('explained');
   node.setAttribute('aria-label', text);
   return node;

@@ -19,8 +19,10 @@ const watcher = new ResizeObserver(entries => {
     const width = Math.round(entry.contentRect.width);
     if (width > 0 && drawnAt.get(entry.target) !== width) {
       drawnAt.set(entry.target, width);
-      hideTip();
-      draw(entry.target);
+      requestAnimationFrame(() => {
+        hideTip();
+        draw(entry.target);
+      });
     }
   }
 });

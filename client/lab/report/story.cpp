@@ -174,7 +174,7 @@ std::string views(const Record& record, const Scenario& scenario) {
     const std::optional<Deposition> first =
         first_deposition(record, record.during_from_s, scenario.cluster.timers.phi_threshold);
     if (!first) {
-        return "The primary stayed who it was.";
+        return record.samples.empty() ? "" : "The primary stayed who it was.";
     }
     std::set<std::uint64_t> entered;
     for (const Sample& sample : record.samples) {
@@ -333,7 +333,9 @@ std::string conclusion(const Verdict& verdict) {
     switch (verdict.outcome) {
         case Outcome::as_expected: say(text, "That is what was seen."); break;
         case Outcome::violated: say(text, "That is NOT what was seen."); break;
-        case Outcome::inconclusive: say(text, "Whether that holds could not be decided."); break;
+        case Outcome::inconclusive:
+            say(text, text.empty() ? "What was seen could not be judged." : "Whether that holds could not be decided.");
+            break;
     }
     for (const std::string& reason : verdict.reasons) {
         say(text, capitalised(readable(reason)) + (reason.ends_with('.') ? "" : "."));

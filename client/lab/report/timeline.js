@@ -133,7 +133,7 @@ class Timeline {
     const name = this.narrow ? `R${lane.id}` : `Replica ${lane.id}`;
     this.add(this.text(0, y + 14, name, 'strong'));
     if (lane.traitor) {
-      this.add(this.narrow ? this.text(20, y + 14, 'traitor', 'traitor') : this.text(0, y + 28, 'traitor', 'traitor'));
+      this.add(this.text(0, y + 28, 'traitor', 'traitor'));
     }
     for (const segment of lane.segments) {
       this.segment(segment, y, bar);
@@ -146,7 +146,7 @@ class Timeline {
       }
     }
     const rows = this.strips(lane.faults, y + bar + 3);
-    this.y += Math.max(bar + rows * 16 + (rows > 0 ? 3 : 0), lane.traitor && !this.narrow ? 31 : 0) + 9;
+    this.y += Math.max(bar + rows * 16 + (rows > 0 ? 3 : 0), lane.traitor ? 31 : 0) + 9;
   }
 
   segment(segment, y, height) {
@@ -244,9 +244,10 @@ class Timeline {
     const y = this.y + 9;
     const from = this.x(span.from);
     const to = Math.max(this.x(span.to), from + 1.5);
-    const short = words.split(' after ')[0].split(' without ')[0];
-    const text = this.plot > widthOf(words, 11.5, true) + to - from + 14 ? words : short;
-    const fits = to + 8 + widthOf(text, 11.5, true) < this.width;
+    const right = text => to + 8 + widthOf(text, 11.5, true) < this.width;
+    const left = text => from - 8 - widthOf(text, 11.5, true) > this.left;
+    const text = [words, span.text].find(candidate => right(candidate) || left(candidate)) || span.text;
+    const fits = right(text);
     this.add(this.text(0, y + 4, name, 'small muted'),
              svg('path', {d: `M${from} ${y - 5}v10M${from} ${y}H${to}M${to} ${y - 5}v10`, class: classes}),
              this.text(fits ? to + 7 : from - 7, y + 4, text, `small halo ${textClass}${fits ? '' : ' end'}`));
@@ -283,7 +284,7 @@ class Timeline {
     this.heading('Operations answered per second');
     const height = 104;
     const top = this.y;
-    const highest = Math.max(...series.rate, 1e-9);
+    const highest = Math.max(...series.rate) || 1;
     const scale = ticks(highest, 4);
     const max = Math.max(highest * 1.05, scale.list.at(-1));
     const y = value => top + height - height * value / max;
@@ -407,7 +408,7 @@ class Timeline {
   axis() {
     const bottom = this.y;
     this.bottom = bottom;
-    const {list, step} = ticks(this.model.end, Math.max(3, Math.floor(this.plot / 80)));
+    const {list, step} = ticks(this.model.end, Math.max(3, Math.floor(this.plot / (this.narrow ? 45 : 80))));
     const digits = step < 0.01 ? 3 : step < 0.1 ? 2 : step < 1 ? 1 : 0;
     this.add(svg('line', {x1: this.left, x2: this.width - this.right, y1: bottom, y2: bottom, class: 'axis'}));
     for (const time of list) {
@@ -449,7 +450,7 @@ class Timeline {
       const x = (event.clientX - box.left) * this.width / box.width;
       return (x - this.left) / this.plot * this.model.end;
     };
-    this.root.addEventListener('pointermove', event => {
+    const follow = event => {
       const time = at(event);
       if (event.target.closest('.explained')) {  // tells about itself
         this.cursor.setAttribute('visibility', 'hidden');
@@ -458,8 +459,10 @@ class Timeline {
       } else {
         this.point(time, event.clientX, event.clientY);
       }
-    });
-    this.root.addEventListener('pointerleave', () => this.leave());
+    };
+    this.root.addEventListener('pointerdown', follow);
+    this.root.addEventListener('pointermove', follow);
+    this.root.addEventListener('pointerleave', event => leaveWith(event, () => this.leave()));
     this.root.addEventListener('blur', () => this.leave());
     this.root.addEventListener('keydown', event => {
       const step = {ArrowLeft: -1, ArrowRight: 1}[event.key];
