@@ -40,7 +40,7 @@ void let_r3_lead(TimedCluster& timed) {
 // (a) R3 raises its batch delay by 2% a batch, from 1 ms to just under Tp. True: it still leads a while after it had
 // become slower than four times what the others needed.
 bool creeping_delay(const std::vector<std::string>& off) {
-    TimedCluster timed(shape_with(off, [](Options& options) { options.tenure_ms = 60'000; }));
+    TimedCluster timed(shape_with(off, [](Options& options) { options.tenure_ms = 35'000; }));
     timed.load = {40, 0, everybody};
     let_r3_lead(timed);
     double delay_ms = 1;
@@ -60,7 +60,7 @@ bool creeping_delay(const std::vector<std::string>& off) {
     };
     const auto judged = [&] { return slow_since_ms && timed.now_ms() > *slow_since_ms + 4 * LeaderBook::window_ms; };
     const bool deposed =
-        timed.run_until([&] { return timed.highest_view() > View(3) || judged(); }, 55'000) && !judged();
+        timed.run_until([&] { return timed.highest_view() > View(3) || judged(); }, 34'000) && !judged();
     if (deposed) {
         EXPECT_EQ(timed.cluster.status(0).last_time_out, "the primary orders late");
         EXPECT_GT(delay_ms, 2 * l0_ms) << "deposed before it was slow";
@@ -75,7 +75,7 @@ TEST(Pitfall15, a_leader_that_slows_down_little_by_little_is_deposed) {
 // The same, with a time-out that learns from the leader it judges: it trains it (Aardvark's slow traitor).
 TEST(Pitfall15, a_leader_cannot_train_its_own_time_out) {
     expect_rule_matters(creeping_delay, {"T2-others"});
-    TimedCluster timed(shape_with({}, [](Options& options) { options.tenure_ms = 60'000; }));
+    TimedCluster timed(shape_with({}, [](Options& options) { options.tenure_ms = 35'000; }));
     timed.load = {20, 0, everybody};
     let_r3_lead(timed);
     timed.network = [](const Packet& packet) {
@@ -137,9 +137,9 @@ TEST(Pitfall15, an_hour_of_low_load_does_not_lower_what_is_expected_under_full_l
     const auto schedule = [](const std::vector<std::string>& off) {
         Shape shape = shape_with(off, [](Options& options) {
             options.tenure_ms = 10'000'000;
-            options.tenure_blocks = 1'850;
+            options.tenure_blocks = 1'700;
         });
-        shape.tick_ms = 25;
+        shape.tick_ms = 50;
         TimedCluster timed(shape);
         timed.load = {0, 16, everybody};
         let_r3_lead(timed);
