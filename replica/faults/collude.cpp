@@ -1,8 +1,9 @@
 // Traitors who share their keys and act as one. Under a primary of their own the correct replicas are split into two
 // sides; each side is told its own story, and every colluder votes for the story of whoever it talks to, at once and
 // with the commit vote that nobody else would dare to give yet. Nothing has to be said among them: from the primary's
-// block and key each of them computes the other story (Twins). Under any other primary they keep their votes to
-// themselves, so that a group large enough to matter comes to lead.
+// block and key each of them computes the other story (Twins). The second side hears of a block only when the first
+// is convinced: two sides that vote at the same time would notice one another before either has committed (E1). Under
+// any other primary they keep their votes to themselves, so that a group large enough to matter comes to lead.
 // f of them achieve nothing: two quorums share a correct replica, which votes once. With f+1 both sides commit.
 #include <algorithm>
 
@@ -15,9 +16,13 @@ namespace loyal::replica::faults {
 namespace {
 
 using consensus::BlockPtr;
+using consensus::Height;
 using consensus::ReplicaId;
 using consensus::View;
 using consensus::Vote;
+
+constexpr std::uint64_t patience_heartbeats = 4;
+constexpr std::size_t waiting_max = 1024;  // messages; then the oldest leave early
 
 class Collude final : public FaultModel {
  public:
@@ -34,8 +39,15 @@ class Collude final : public FaultModel {
     [[nodiscard]] std::string name() const override { return "collude"; }
     [[nodiscard]] std::vector<PeerSend> to_peer(PeerSend send) override;
     [[nodiscard]] bool from_peer(ReplicaId from, const consensus::PeerMessage& message) override;
+    [[nodiscard]] Misdeeds tick(std::uint64_t now_ms) override;
 
  private:
+    struct Waiting {  // a proposal to the second side
+        PeerSend send;
+        View view;
+        Height height;
+        std::optional<std::uint64_t> due_ms;  // sent by then, whatever the first side does
+    };
     [[nodiscard]] ReplicaId leader(View view) const {
         return consensus::leader_of(view, context_.membership.replicas.size());
     }
@@ -46,12 +58,18 @@ class Collude final : public FaultModel {
     }
     void learn(const BlockPtr& block);
     [[nodiscard]] std::vector<PeerSend> vote_for(ReplicaId to, const Vote& vote) const;
+    void listen(ReplicaId from, const Vote& vote);
+    [[nodiscard]] bool convinced(View view, Height height) const;
+    void release(std::vector<PeerSend>& out);
 
     FaultContext context_;
     Pen pen_;
     std::set<ReplicaId> group_;
     std::vector<ReplicaId> outsiders_;
     Twins twins_;
+    std::map<ReplicaId, std::pair<View, Height>> committed_to_;  // highest commit vote of each outsider
+    std::deque<Waiting> waiting_;
+    std::uint64_t now_ms_ = 0;
 };
 
 // The smaller half, another one in each view; the same for all of the group.
@@ -70,15 +88,52 @@ void Collude::learn(const BlockPtr& block) {
     }
 }
 
+// Whether everybody on the first side has given its commit vote.
+bool Collude::convinced(View view, Height height) const {
+    return std::all_of(outsiders_.begin(), outsiders_.end(), [&](ReplicaId outsider) {
+        const auto heard = committed_to_.find(outsider);
+        return hears_other_story(view, outsider) ||
+               (heard != committed_to_.end() && heard->second >= std::pair(view, height));
+    });
+}
+
+void Collude::release(std::vector<PeerSend>& out) {
+    while (!waiting_.empty()) {
+        const Waiting& first = waiting_.front();
+        const bool late = first.due_ms && *first.due_ms <= now_ms_;
+        if (!late && waiting_.size() <= waiting_max && !convinced(first.view, first.height)) {
+            return;
+        }
+        out.push_back(std::move(waiting_.front().send));
+        waiting_.pop_front();
+    }
+}
+
+Misdeeds Collude::tick(std::uint64_t now_ms) {
+    now_ms_ = now_ms;
+    Misdeeds deeds;
+    release(deeds.sends);
+    for (Waiting& each : waiting_) {
+        each.due_ms = each.due_ms.value_or(now_ms + patience_heartbeats * context_.heartbeat_ms);
+    }
+    return deeds;
+}
+
 std::vector<PeerSend> Collude::to_peer(PeerSend send) {
+    std::vector<PeerSend> out;
+    release(out);
     if (auto* propose = std::get_if<consensus::Propose>(&send.message)) {
         const View view = propose->block->header.view;
         learn(propose->block);
         if (const BlockPtr twin = twins_.find(propose->block->id); twin && hears_other_story(view, send.to)) {
             propose->block = twin;
+            waiting_.push_back({std::move(send), view, twin->header.height, std::nullopt});
+            return out;
         }
     } else if (const auto* vote = std::get_if<Vote>(&send.message)) {
-        return vote_for(send.to, *vote);
+        auto votes = vote_for(send.to, *vote);
+        out.insert(out.end(), std::make_move_iterator(votes.begin()), std::make_move_iterator(votes.end()));
+        return out;
     } else if (auto* answer = std::get_if<consensus::Blocks>(&send.message)) {
         const bool other = std::any_of(answer->blocks.begin(), answer->blocks.end(), [&](const BlockPtr& block) {
             return hears_other_story(block->header.view, send.to);
@@ -87,7 +142,8 @@ std::vector<PeerSend> Collude::to_peer(PeerSend send) {
             *answer = twins_.retold(std::move(*answer));
         }
     }
-    return one(std::move(send));
+    out.push_back(std::move(send));
+    return out;
 }
 
 std::vector<PeerSend> Collude::vote_for(ReplicaId to, const Vote& vote) const {
@@ -102,11 +158,19 @@ std::vector<PeerSend> Collude::vote_for(ReplicaId to, const Vote& vote) const {
     return {PeerSend{to, hears_other_story(vote.view, to) ? twins_.retold(eager) : eager}};
 }
 
+void Collude::listen(ReplicaId from, const Vote& vote) {
+    if (vote.has_commit()) {
+        auto& heard = committed_to_[from];
+        heard = std::max(heard, {vote.view, vote.com.height});
+    }
+}
+
 // The core inside follows the first story; what tells it of the second would make it convict its own primary.
-bool Collude::from_peer(ReplicaId, const consensus::PeerMessage& message) {
+bool Collude::from_peer(ReplicaId from, const consensus::PeerMessage& message) {
     if (const auto* propose = std::get_if<consensus::Propose>(&message)) {
         learn(propose->block);
     } else if (const auto* vote = std::get_if<Vote>(&message)) {
+        listen(from, *vote);
         return !twins_.is_twin(vote->prep.id);
     } else if (const auto* answer = std::get_if<consensus::Blocks>(&message)) {
         const auto& blocks = answer->blocks;

@@ -71,14 +71,5 @@ TEST_F(ContainedTest, two_of_seven_do_no_harm) {
     }
 }
 
-TEST_F(ContainedTest, a_lone_colluder_of_four_splits_nobody) {
-    // Its accomplice does nothing wrong, and is not asked.
-    for (std::uint64_t seed = 1; seed <= 6; ++seed) {
-        Scenario scenario = betrayed(seed, 4, {{0, "collude=1"}});
-        scenario.traitors = {0, 1};
-        (void)contained(scenario);
-    }
-}
-
 }  // namespace
 }  // namespace loyal::sim

@@ -9,7 +9,8 @@ using consensus::FaultModel;
 
 class TooManyTest : public TraitorsTest {
  protected:
-    // Of the seeds, how many runs break safety, and what the last of them says.
+    // Of the seeds, how many runs break safety, and how. A run ends with the first violation; that may also be that a
+    // client was answered by traitors what no correct replica has executed yet.
     struct Broken {
         std::size_t runs = 0, unsafe = 0, disagreed = 0;
         std::string failure;
@@ -25,7 +26,7 @@ class TooManyTest : public TraitorsTest {
             broken.unsafe += result.numbers.unsafe;
             broken.disagreed += result.numbers.disagreed;
             if (result.numbers.unsafe != 0) {
-                broken.failure = result.failure;
+                broken.failure += "\n  seed " + std::to_string(seed) + " " + result.failure;
             }
         }
         return broken;
@@ -34,27 +35,27 @@ class TooManyTest : public TraitorsTest {
 
 TEST_F(TooManyTest, two_colluders_of_four_make_two_correct_replicas_commit_different_blocks) {
     const Broken broken = run_all(4, {{0, "collude=1"}, {1, "collude=0"}});
-    EXPECT_EQ(broken.disagreed, broken.runs);
-    EXPECT_FALSE(broken.failure.empty());
+    EXPECT_EQ(broken.unsafe, broken.runs) << broken.failure;
+    EXPECT_GT(broken.disagreed, 0U) << broken.failure;
 }
 
 TEST_F(TooManyTest, two_colluders_of_four_break_it_also_when_a_correct_replica_leads_first) {
     const Broken broken = run_all(4, {{1, "collude=2"}, {2, "collude=1"}});
-    EXPECT_EQ(broken.disagreed, broken.runs) << broken.failure;
+    EXPECT_EQ(broken.unsafe, broken.runs) << broken.failure;
+    EXPECT_GT(broken.disagreed, 0U) << broken.failure;
 }
 
 TEST_F(TooManyTest, three_colluders_of_seven_make_correct_replicas_commit_different_blocks) {
     const Broken broken = run_all(7, {{0, "collude=1,2"}, {1, "collude=0,2"}, {2, "collude=0,1"}});
-    EXPECT_EQ(broken.disagreed, broken.runs) << broken.failure;
-}
-
-TEST_F(TooManyTest, an_equivocating_primary_with_a_double_voter_splits_four) {
-    EXPECT_GT(run_all(4, {{0, "equivocate"}, {1, "double-vote"}}, FaultModel::byzantine, 20).disagreed, 0U);
+    EXPECT_EQ(broken.unsafe, broken.runs) << broken.failure;
+    EXPECT_GT(broken.disagreed, 0U) << broken.failure;
 }
 
 TEST_F(TooManyTest, two_liars_of_four_are_believed_by_clients) {
-    EXPECT_GT(run_all(4, {{1, "lie-to-clients"}, {2, "lie-to-clients"}}).unsafe, 0U);
-    EXPECT_GT(run_all(4, {{1, "wrong-execution"}, {2, "wrong-execution"}}).unsafe, 0U);
+    for (const std::string fault : {"lie-to-clients", "wrong-execution"}) {
+        const Broken broken = run_all(4, {{1, fault}, {2, fault}});
+        EXPECT_EQ(broken.unsafe, broken.runs) << fault << broken.failure;
+    }
 }
 
 TEST_F(TooManyTest, two_of_four_who_answer_from_the_past_are_believed_by_readers) {
@@ -66,7 +67,8 @@ TEST_F(TooManyTest, two_of_four_who_answer_from_the_past_are_believed_by_readers
 // The same lie that one of four traitors tells in vain in a byzantine cluster.
 TEST_F(TooManyTest, one_equivocating_leader_splits_a_crash_cluster_of_three) {
     const Broken broken = run_all(3, {{0, "equivocate"}}, FaultModel::crash);
-    EXPECT_EQ(broken.disagreed, broken.runs) << broken.failure;
+    EXPECT_EQ(broken.unsafe, broken.runs) << broken.failure;
+    EXPECT_GT(broken.disagreed, 0U) << broken.failure;
 }
 
 TEST_F(TooManyTest, one_liar_is_believed_in_a_crash_cluster) {
