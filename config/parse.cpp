@@ -284,7 +284,7 @@ class ClusterParser {
 
     void read_replica(const toml::table& table) {
         Fields fields(table, fmt::format("[[replica]] (number {} in the file)", cluster_.replicas.size() + 1), error_,
-                      {"id", "public_key", "advertise", "listen", "peer_port", "client_port", "http_port"});
+                      {"id", "public_key", "advertise", "listen", "peer_port", "client_port", "http_port", "fault"});
         ReplicaEntry replica;
         replica.id = fields.number<std::uint16_t>("id", 0, declared_replicas_ > 0 ? declared_replicas_ - 1 : 0);
         fields.base64("public_key", replica.public_key.bytes);
@@ -293,6 +293,7 @@ class ClusterParser {
         replica.peer_port = fields.number<std::uint16_t>("peer_port", 1, 65535);
         replica.client_port = fields.number<std::uint16_t>("client_port", 1, 65535);
         replica.http_port = fields.number<std::uint16_t>("http_port", 1, 65535);
+        replica.fault = fields.text("fault", "");
         cluster_.replicas.push_back(std::move(replica));
     }
 

@@ -107,6 +107,25 @@ Result<void> check_hosts(const Cluster& cluster) {
     return {};
 }
 
+// What the line means, the replica finds out when it starts; here it is only a line that the file can hold.
+Result<void> check_faults(const Cluster& cluster) {
+    for (const auto& replica : cluster.replicas) {
+        const bool plain = std::all_of(replica.fault.begin(), replica.fault.end(),
+                                       [](char c) { return c >= ' ' && c <= '~' && c != '"' && c != '\\'; });
+        if (!plain || replica.fault.size() > limits::control_command_bytes_max) {
+            return invalid(fmt::format("[[replica]] {} fault: not a fault line; write one such as \"byzantine silent\"",
+                                       replica.id));
+        }
+        if (!replica.fault.empty() && !cluster.experiments) {
+            return invalid(
+                fmt::format("[[replica]] {} fault: this cluster does not allow experiments; take the field away, or "
+                            "set experiments = true in [cluster]",
+                            replica.id));
+        }
+    }
+    return {};
+}
+
 Result<void> check_clients(const Cluster& cluster) {
     if (cluster.clients.empty()) {
         return invalid("[[client]]: there is none; a cluster without clients can never be written");
@@ -244,6 +263,7 @@ Result<void> check_cluster(const Cluster& cluster) {
     return check_replica_count(cluster.fault_model, cluster.replicas.size())
         .and_then([&] { return check_ids(cluster); })
         .and_then([&] { return check_hosts(cluster); })
+        .and_then([&] { return check_faults(cluster); })
         .and_then([&] { return check_ports(cluster); })
         .and_then([&] { return check_clients(cluster); })
         .and_then([&] { return check_keys(cluster); })

@@ -81,6 +81,9 @@ http_port = {}
 )",
                    replica.id, crypto::to_base64(replica.public_key.bytes), replica.advertise, replica.listen,
                    replica.peer_port, replica.client_port, replica.http_port);
+    if (!replica.fault.empty()) {
+        fmt::format_to(out, "fault = \"{}\"  # experiments: in force from the start\n", replica.fault);
+    }
 }
 
 void write_client(Out out, const ClientEntry& client) {

@@ -12,7 +12,7 @@
 //     trace since=US                    messages seen since then (CLOCK_MONOTONIC), JSON, see docs/EXPERIMENTS.md
 //     evidence                          what this replica holds against others, JSON
 //
-// Every line is checked whole before any of it takes effect.
+// Every line is checked whole before any of it takes effect. Pure; no Asio: `loyal` and the lab link it, too.
 #pragma once
 
 #include <cstdint>
@@ -32,6 +32,7 @@ struct LinkFault {  // of one outgoing link; probabilities 0..1
     std::uint64_t delay_ms = 0, jitter_ms = 0;
     std::uint64_t rate_bytes_s = 0;  // 0: unbounded
     bool cut = false;
+    // Nothing is wrong with the link.
     [[nodiscard]] bool none() const { return *this == LinkFault{}; }
     friend bool operator==(const LinkFault&, const LinkFault&) = default;
 };
@@ -42,7 +43,7 @@ struct NetSet {
     bool clients = false;
     LinkFault fault;
 };
-struct ClockFault {  // as far as given
+struct ClockFault {
     enum class Kind : std::uint8_t { offset, drift, jump, freeze, mend };
     Kind kind = Kind::mend;
     std::int64_t value = 0;  // ms; drift: ppm
@@ -66,5 +67,11 @@ using ControlCommand =
 // Errc::invalid_argument names the word and what would be right. Ids are checked against `replicas`.
 [[nodiscard]] Result<ControlCommand> parse_control(std::string_view line, std::size_t replicas);
 [[nodiscard]] bool is_experiment(const ControlCommand& command);
+
+// The words of `net to=...` after the target, such as "drop=0.3 delay=20ms"; empty: no fault.
+[[nodiscard]] std::string to_string(const LinkFault& fault);
+[[nodiscard]] Result<LinkFault> parse_link_fault(std::string_view words);
+// "-5s", "+250ms", "10s".
+[[nodiscard]] Result<std::int64_t> parse_signed_duration_ms(std::string_view text);
 
 }  // namespace loyal::replica

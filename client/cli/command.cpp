@@ -108,6 +108,9 @@ int run(const std::vector<std::string>& arguments) {
         add_export_command(app, context);
         add_bench_command(app, context);
         add_fault_commands(app, context);
+        add_net_commands(app, context);
+        add_device_commands(app, context);
+        add_evidence_commands(app, context);
         add_version_command(app, context);
         try {
             app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));

@@ -35,7 +35,7 @@ TEST(Traitor, a_primary_that_equivocates_is_deposed_and_the_data_stay_right) {
     EXPECT_EQ(cluster.get("before"), "1");
     EXPECT_EQ(cluster.get("during"), "2");
     const json faults = json::parse(cluster.loyal({"fault", "list", "-w", "json"}).out);
-    EXPECT_EQ(faults["faults"][static_cast<std::size_t>(traitor)]["fault"], "equivocate");
+    EXPECT_EQ(faults["faults"][static_cast<std::size_t>(traitor)]["fault"], "byzantine equivocate");
     EXPECT_EQ(cluster.loyal({"fault", "set", std::to_string(traitor), "none"}).exit, 0);
     EXPECT_EQ(cluster.status_of(traitor)["fault"], "none");
 }

@@ -71,6 +71,24 @@ TEST(ClusterFile, comes_back_as_it_was_written) {
     EXPECT_EQ(read->directory, "/c");
 }
 
+TEST(ClusterFile, a_fault_from_the_start_comes_back_and_needs_experiments) {
+    Cluster cluster = sample_cluster();
+    cluster.experiments = true;
+    cluster.replicas[2].fault = "byzantine mute-to=0,1 clock-lie=+10s";
+    const std::string text = render_cluster(cluster);
+    const auto read = parse_cluster(text, "/c/cluster.toml");
+    ASSERT_TRUE(read) << read.error().message;
+    EXPECT_EQ(read->replicas[2].fault, cluster.replicas[2].fault);
+    EXPECT_EQ(read->replicas[1].fault, "");
+    EXPECT_EQ(read->cluster_id, cluster.cluster_id) << "a fault makes no other cluster of it";
+    EXPECT_EQ(render_cluster(*read), text);
+    EXPECT_THAT(error_of(replaced(text, "experiments = true", "experiments = false")),
+                AllOf(HasSubstr("[[replica]] 2 fault"), HasSubstr("experiments")));
+    EXPECT_THAT(error_of(replaced(text, "\"byzantine mute-to", "\"byzantine\\nmute-to")),
+                HasSubstr("[[replica]] 2 fault"));
+    EXPECT_THAT(error_of(replaced(text, "\"byzantine mute-to=0,1 clock-lie=+10s\"", "7")), HasSubstr("fault"));
+}
+
 TEST(ClusterFile, crash_modes_come_back) {
     for (const auto mode : {CrashMode::recovery, CrashMode::stop}) {
         Cluster cluster = sample_cluster(3);
