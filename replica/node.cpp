@@ -338,6 +338,10 @@ Node::Node(NodeOptions options, const consensus::MessageVerifier& verifier, cons
 
 Node::~Node() = default;
 
+void Node::remember(const std::vector<consensus::Evidence>& evidence) {
+    state_->core.remember(evidence);
+}
+
 void Node::start(std::uint64_t wall_ms) {
     state_->wall_ms = wall_ms;
     consensus::Effects effects;
@@ -368,6 +372,12 @@ void Node::peer_message(consensus::ReplicaId from, crypto::Verified<consensus::P
     }
     ++s.relays_admitting;
     s.port.admit(no_link, std::move(*relayed));
+}
+
+void Node::refused_peer_message(const consensus::Evidence& evidence) {
+    consensus::Effects effects;
+    state_->core.accuse(evidence, effects);
+    state_->apply(effects);
 }
 
 void Node::client_envelope(LinkId link, crypto::Verified<consensus::Envelope> envelope) {

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "replica/refused_frames.h"
 #include "wire/codec.h"
 
 namespace loyal::replica {
@@ -102,7 +103,11 @@ void VerifyPool::run() {
 
 VerifyResult VerifyPool::verify(VerifyTask task) const {
     auto outcome = check(task);
-    return {task.link, task.author, task.frame.size(), std::move(outcome)};
+    std::optional<consensus::Evidence> proof;
+    if (std::holds_alternative<Error>(outcome) && std::holds_alternative<PeerFrame>(task.author)) {
+        proof = proof_in_refused(verifier_, task.frame);
+    }
+    return {task.link, task.author, task.frame.size(), std::move(outcome), std::move(proof)};
 }
 
 std::variant<PeerVerified, EnvelopeVerified, wire::ClientMessage, Error> VerifyPool::check(

@@ -14,6 +14,7 @@
 #include <variant>
 #include <vector>
 
+#include "consensus/evidence.h"
 #include "consensus/verifier.h"
 #include "replica/inbox.h"
 #include "wire/client_messages.h"
@@ -40,6 +41,7 @@ struct VerifyResult {
     std::size_t frame_bytes = 0;
     // A ClientMessage is a Read, StatusRequest or Control, which the link alone authenticates.
     std::variant<PeerVerified, EnvelopeVerified, wire::ClientMessage, Error> outcome;
+    std::optional<consensus::Evidence> proof;  // what a peer's refused frame proves
 };
 
 class VerifyPool {
