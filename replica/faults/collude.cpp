@@ -42,7 +42,7 @@ class Collude final : public FaultModel {
     [[nodiscard]] Misdeeds tick(std::uint64_t now_ms) override;
 
  private:
-    struct Waiting {  // a proposal to the second side
+    struct Waiting {  // a proposal to the second side, or a vote
         PeerSend send;
         View view;
         Height height;
@@ -57,7 +57,7 @@ class Collude final : public FaultModel {
         return replica == context_.self ? context_.signer : *context_.accomplices.at(replica);
     }
     void learn(const BlockPtr& block);
-    [[nodiscard]] std::vector<PeerSend> vote_for(ReplicaId to, const Vote& vote) const;
+    void tell(ReplicaId to, const Vote& vote, std::vector<PeerSend>& out);
     void listen(ReplicaId from, const Vote& vote);
     [[nodiscard]] bool convinced(View view, Height height) const;
     void release(std::vector<PeerSend>& out);
@@ -131,8 +131,7 @@ std::vector<PeerSend> Collude::to_peer(PeerSend send) {
             return out;
         }
     } else if (const auto* vote = std::get_if<Vote>(&send.message)) {
-        auto votes = vote_for(send.to, *vote);
-        out.insert(out.end(), std::make_move_iterator(votes.begin()), std::make_move_iterator(votes.end()));
+        tell(send.to, *vote, out);
         return out;
     } else if (auto* answer = std::get_if<consensus::Blocks>(&send.message)) {
         const bool other = std::any_of(answer->blocks.begin(), answer->blocks.end(), [&](const BlockPtr& block) {
@@ -146,16 +145,23 @@ std::vector<PeerSend> Collude::to_peer(PeerSend send) {
     return out;
 }
 
-std::vector<PeerSend> Collude::vote_for(ReplicaId to, const Vote& vote) const {
+void Collude::tell(ReplicaId to, const Vote& vote, std::vector<PeerSend>& out) {
     if (!ours(vote.view)) {
-        return {};
+        return;
+    }
+    if (!twins_.find(vote.prep.id)) {  // about the base
+        out.push_back(PeerSend{to, vote});
+        return;
     }
     Vote eager = vote;
-    if (twins_.find(vote.prep.id)) {  // not about the base
-        eager.com = vote.prep;
-        eager = pen_.sealed(eager);
+    eager.com = vote.prep;
+    eager = pen_.sealed(eager);
+    if (hears_other_story(vote.view, to)) {
+        // Not before its block: a receiver keeps only the latest vote, and can do nothing with a block it has not.
+        waiting_.push_back({PeerSend{to, twins_.retold(eager)}, vote.view, vote.prep.height, std::nullopt});
+    } else {
+        out.push_back(PeerSend{to, eager});
     }
-    return {PeerSend{to, hears_other_story(vote.view, to) ? twins_.retold(eager) : eager}};
 }
 
 void Collude::listen(ReplicaId from, const Vote& vote) {
