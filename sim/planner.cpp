@@ -26,19 +26,35 @@ void Planner::write() {
 // Replica 0 leads first. Together they tell each side its own story and vote for it there.
 void Planner::write_betrayal() {
     s_.ending = Ending::stop;
-    choose_traitors(s_.quorum().fb + 1);
+    // As many as two quorums must share: f+1, or more where n is not the smallest for its f.
+    const consensus::Quorum quorum = s_.quorum();
+    choose_traitors(2 * quorum.q - quorum.n);
     if (std::find(s_.traitors.begin(), s_.traitors.end(), 0) == s_.traitors.end()) {
         s_.traitors.front() = 0;
     }
     for (const std::uint16_t traitor : s_.traitors) {
         behave(0, traitor, betrayal(traitor, s_.traitors));
     }
-    for (TimeUs now = random_.between(50, 300) * ms; now + 50 * ms < s_.faults_end_us; now += a_while()) {
-        if (random_.one_in(3)) {
-            network(now);
-        }
+    if (!synchronous()) {
+        keep_honest_apart();
     }
     sort_plan();
+}
+
+// The network is on the traitors' side: correct replicas hear each other late, so that each side has decided before it
+// sees that there is another.
+void Planner::keep_honest_apart() {
+    std::uint32_t honest = 0;
+    for (std::uint16_t id = 0; id < s_.n; ++id) {
+        const bool is_traitor = std::find(s_.traitors.begin(), s_.traitors.end(), id) != s_.traitors.end();
+        honest |= is_traitor ? 0U : std::uint32_t{1} << id;
+    }
+    const std::uint64_t delay_ms = random_.between(20, 120);
+    for (std::uint16_t id = 0; id < s_.n; ++id) {
+        if ((honest >> id & 1U) == 1) {
+            add(0, FaultKind::link, id, 0, honest)->link.delay_ms = delay_ms;
+        }
+    }
 }
 
 FaultEvent* Planner::add(TimeUs at, FaultKind kind, std::uint16_t a, std::int64_t arg, std::uint32_t mask,

@@ -17,7 +17,7 @@ class Planner {
         : s_(scenario), random_(random), theme_(theme), down_until_(scenario.n, 0) {}
 
     void write();
-    // Instead of write(): f+1 traitors who work together (Mix::too_many_traitors).
+    // Instead of write(): as many traitors as can break the cluster, who work together (Mix::too_many_traitors).
     void write_betrayal();
 
  private:
@@ -34,6 +34,7 @@ class Planner {
 
     void choose_traitors(std::size_t count);
     void turn_traitors();
+    void keep_honest_apart();
     void one_fault(TimeUs now);
     void process_fault(TimeUs now);
     void network(TimeUs now);

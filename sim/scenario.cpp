@@ -134,7 +134,7 @@ Scenario make_scenario(std::uint64_t seed, const Mix& mix) {
     const Timing timing = shape.pick(timings);
     const Failures failures = shape.pick(failure_models);
     const Theme theme = pick_theme(shape);
-    scenario.timing = mix.timing.value_or(timing);
+    scenario.timing = mix.timing.value_or(mix.too_many_traitors ? Timing::partial : timing);
     scenario.failures = mix.failures.value_or(failures);
     shape_cluster(scenario, shape, mix);
     shape_network(scenario, shape);

@@ -168,7 +168,8 @@ struct Mix {
     std::optional<Failures> failures;
     // f = 1, the default timers and the same workload for every seed, so that runs can be compared (the matrix).
     bool uniform = false;
-    // f+1 colluding equivocators: beyond the model, to see that the checkers notice.
+    // Beyond the model: as many colluding equivocators as can break it, f+1 where n = 3f+1, to see that the checkers
+    // notice.
     bool too_many_traitors = false;
 };
 

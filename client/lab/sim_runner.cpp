@@ -89,6 +89,7 @@ class Recorder final : public sim::Observer {
             sample.view = status.entered.value;
             sample.executed = seen.executed.value;
             sample.digest = to_hex(seen.digest.view());
+            sample.time_out = status.last_time_out;
             for (std::size_t peer = 0; peer < status.suspicion.size(); ++peer) {
                 if (peer != seen.replica.value) {
                     sample.suspicion[static_cast<std::uint16_t>(peer)] = status.suspicion[peer].phi;
