@@ -18,9 +18,9 @@ class BlockTree {
  public:
     struct Node {
         Header header;
-        BlockPtr block;        // null while only the header is known
-        bool written = false;  // part of some Persist
-        PersistId persist;     // of that; 0: was read back from the log
+        BlockPtr block;                   // null while only the header is known
+        bool written = false;             // part of some Persist
+        PersistId persist;                // of that; 0: was read back from the log
         std::uint64_t appended_tick = 0;  // when it joined the own prepare chain as a proposal; 0: did not
     };
 

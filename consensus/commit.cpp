@@ -147,9 +147,8 @@ void Core::State::on_executed(const Executed& result) {
     const Height floor = executed.minus(2 * window + 2);
     tree.drop_below(floor);
     // What is committed at the height of the own prepare head stays known: advance_prep_by_commit compares with it.
-    std::erase_if(committed_ids, [&](const auto& entry) {
-        return entry.first < floor && entry.first != vs.prep.block.height;
-    });
+    std::erase_if(committed_ids,
+                  [&](const auto& entry) { return entry.first < floor && entry.first != vs.prep.block.height; });
     executed_digests.erase(executed_digests.upper_bound(Height(0)),
                            executed_digests.lower_bound(std::max(floor, Height(1))));
 }

@@ -29,8 +29,8 @@ class EnvelopePool {
 
     // False when it is already here or does not fit.
     bool add(const Envelope& envelope, std::uint64_t tick, bool at_leader);
-    // Operations of the block's envelopes are executed; envelopes with nothing left leave, also when another one with the
-    // same sequence numbers was executed (`by_sequence`; off: a mutant).
+    // Operations of the block's envelopes are executed; envelopes with nothing left leave, also when another one with
+    // the same sequence numbers was executed (`by_sequence`; off: a mutant).
     void executed(const Block& block, bool by_sequence = true);
     // Leave when they can execute no more: not_after is behind the committed time.
     void expire(Hlc committed);

@@ -38,8 +38,8 @@ std::optional<crypto::Digest> Core::State::executed_digest(Height height) const 
 }
 
 void Core::State::propose() {
-    // B1 and B2: at once while nothing of this view waits to be prepared, otherwise when that is. L1: the last block of a
-    // tenure is an END block, if need be an empty one (B5).
+    // B1 and B2: at once while nothing of this view waits to be prepared, otherwise when that is. L1: the last block of
+    // a tenure is an END block, if need be an empty one (B5).
     while (may_propose() && (pool.has_unproposed() || tenure_over(0))) {
         const BlockRef parent = vs.prep.block;
         const Height height = parent.height.next();
