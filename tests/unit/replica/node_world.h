@@ -86,7 +86,7 @@ struct Port final : NodePort {
         reads.push_back({link, std::move(request), lock});
     }
     void serve_committed(const consensus::ServeCommitted& request) override { serves.push_back(request); }
-    void accuse(const consensus::Accuse&) override {}
+    void accuse(const consensus::Accuse& accusation) override { accusations.push_back(accusation); }
     void note(const std::string& text) override { notes.push_back(text); }
     std::uint64_t wall_us() override { return 0; }
 
@@ -119,6 +119,7 @@ struct Port final : NodePort {
     std::deque<Read> reads;
     std::vector<consensus::ServeCommitted> serves;
     std::vector<std::string> notes;
+    std::vector<consensus::Accuse> accusations;
 };
 
 struct World {
