@@ -262,6 +262,10 @@ void SimReplica::refused(ByteView frame) {
     }
 }
 
+void SimReplica::receive_proof(consensus::Evidence proof) {
+    post([this, proof = std::move(proof)] { node_->refused_peer_message(proof); });
+}
+
 void SimReplica::receive(LinkId link, const consensus::ClientId& client, wire::ClientMessage message) {
     if (!links_.contains(link)) {
         return;

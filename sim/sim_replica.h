@@ -78,7 +78,8 @@ class SimReplica final : private replica::NodePort {
 
     // ---- Inputs
     void receive(consensus::ReplicaId from, crypto::Verified<consensus::PeerMessage> message);
-    void refused(ByteView frame);  // a peer's, that did not decode or verify
+    void refused(ByteView frame);                   // a peer's, that did not decode or verify
+    void receive_proof(consensus::Evidence proof);  // found in a frame that was refused
     void receive(replica::LinkId link, const consensus::ClientId& client, wire::ClientMessage message);
     void link_up(replica::LinkId link, const consensus::ClientId& client);
     void link_down(replica::LinkId link);

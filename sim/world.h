@@ -132,8 +132,10 @@ class World final : private ReplicaWorld, private ClientWorld {
     void observe_received(std::uint64_t id);
     void observe_cost(consensus::ReplicaId from, std::size_t bytes);
     void send_parcel(consensus::ReplicaId from, consensus::ReplicaId to, const std::shared_ptr<Parcel>& parcel);
-    void deliver_garbled(consensus::ReplicaId from, consensus::ReplicaId to, ByteView frame);
-    void deliver_to_peer(consensus::ReplicaId from, consensus::ReplicaId to, Parcel& parcel, const Arrival& arrival);
+    void deliver_to_peer(consensus::ReplicaId from, consensus::ReplicaId to, Parcel& parcel, const Bytes* garbled,
+                         const Arrival& arrival);
+    void deliver_frame(consensus::ReplicaId from, consensus::ReplicaId to, ByteView frame);
+    void deliver_damaged(consensus::ReplicaId from, Bytes frame, std::uint64_t entropy);
     void client_tick(std::size_t client);
     void connect(std::size_t client, std::size_t replica);
     void drop_link(std::size_t client, std::size_t replica);

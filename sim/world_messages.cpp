@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "replica/refused_frames.h"
 #include "sim/message_text.h"
 #include "sim/world.h"
 #include "wire/codec.h"
@@ -108,71 +109,57 @@ void World::send_parcel(ReplicaId from, ReplicaId to, const std::shared_ptr<Parc
             from.value, to.value,
             [this, from, to, parcel, garbled, id](const Arrival& arrival) {
                 observe_received(id);
-                if (garbled) {
-                    deliver_garbled(from, to, *garbled);
-                } else {
-                    deliver_to_peer(from, to, *parcel, arrival);
-                }
+                deliver_to_peer(from, to, *parcel, garbled.get(), arrival);
             },
             bytes);
     });
 }
 
-// A frame that its sender damaged: whatever does not decode or verify is dropped; the rest is a traitor's message.
-void World::deliver_garbled(ReplicaId from, ReplicaId to, ByteView frame) {
+// What came of one frame, as in loyald: what does not decode or verify is dropped, and may prove its author's guilt.
+void World::deliver_frame(ReplicaId from, ReplicaId to, ByteView frame) {
     SimReplica& receiver = *replicas_[to.value];
-    if (!receiver.up()) {
-        return;
-    }
     auto decoded = wire::decode_peer(membership_.context, frame);
-    if (!decoded) {
-        return receiver.refused(frame);  // damage on the way must convict nobody
-    }
     const std::uint64_t before = signatures_.verifications();
-    auto verified = verifier_->verify(std::move(*decoded), from);
-    verifications_[to.value] += signatures_.verifications() - before;
-    if (!verified) {
-        return receiver.refused(frame);
-    }
-    if (!is_correct(from)) {
-        receiver.receive(from, std::move(*verified));
-    }
-}
-
-void World::deliver_to_peer(ReplicaId from, ReplicaId to, Parcel& parcel, const Arrival& arrival) {
-    SimReplica& receiver = *replicas_[to.value];
-    if (!receiver.up()) {
-        return;
-    }
-    if (arrival.corrupted) {
-        // The link's cipher would refuse this frame. It is decoded and verified all the same, to see that nothing
-        // breaks; only a traitor's own garbage goes further.
-        Bytes frame = parcel.frame();
-        corrupt(frame, arrival.entropy);
-        return deliver_garbled(from, to, frame);
-    }
-    if (is_correct(from) && arrival.entropy % 1'000'000 >= scenario_.codec_ppm) {
-        return receiver.receive(from, verifier_->own(parcel.message));
-    }
-    auto decoded = wire::decode_peer(membership_.context, parcel.frame());
-    if (!decoded) {
-        if (is_correct(from)) {
-            violation(fmt::format("a {} of replica {} does not decode: {}", consensus::name_of(parcel.message),
-                                  from.value, decoded.error().message));
-        }
-        return receiver.refused(parcel.frame());
-    }
-    const std::uint64_t before = signatures_.verifications();
-    auto verified = verifier_->verify(std::move(*decoded), from);
+    auto verified = std::move(decoded).and_then(
+        [&](consensus::PeerMessage&& message) { return verifier_->verify(std::move(message), from); });
     verifications_[to.value] += signatures_.verifications() - before;
     if (verified) {
         return receiver.receive(from, std::move(*verified));
     }
     if (is_correct(from)) {
-        violation(fmt::format("a {} of correct replica {} was refused: {}", consensus::name_of(parcel.message),
-                              from.value, verified.error().message));
+        violation(fmt::format("a frame of correct replica {} was refused: {}", from.value, verified.error().message));
     }
-    receiver.refused(parcel.frame());
+    if (auto proof = replica::proof_in_refused(*verifier_, frame)) {
+        receiver.receive_proof(std::move(*proof));
+    }
+}
+
+// What the link itself damaged, its cipher would refuse. It is decoded and verified all the same, to see that nothing
+// breaks.
+void World::deliver_damaged(ReplicaId from, Bytes frame, std::uint64_t entropy) {
+    corrupt(frame, entropy);
+    auto decoded = wire::decode_peer(membership_.context, frame);
+    if (decoded) {
+        (void)verifier_->verify(std::move(*decoded), from);
+    }
+}
+
+void World::deliver_to_peer(ReplicaId from, ReplicaId to, Parcel& parcel, const Bytes* garbled,
+                            const Arrival& arrival) {
+    SimReplica& receiver = *replicas_[to.value];
+    if (!receiver.up()) {
+        return;
+    }
+    if (arrival.corrupted) {
+        return deliver_damaged(from, garbled != nullptr ? *garbled : parcel.frame(), arrival.entropy);
+    }
+    if (garbled != nullptr) {
+        return deliver_frame(from, to, *garbled);
+    }
+    if (is_correct(from) && arrival.entropy % 1'000'000 >= scenario_.codec_ppm) {
+        return receiver.receive(from, verifier_->own(parcel.message));
+    }
+    deliver_frame(from, to, parcel.frame());
 }
 
 // ---- Clients
