@@ -25,8 +25,6 @@ class EquivocateTest : public FaultTest {
         vote.signature = sign(consensus::SignDomain::vote, consensus::vote_content(vote));
         return vote;
     }
-    crypto::Ed25519Verifier signatures_;
-    consensus::MessageVerifier verifier_{membership_, signatures_};
 };
 
 TEST_F(EquivocateTest, backups_get_two_different_blocks_for_one_place_both_valid) {
@@ -40,7 +38,7 @@ TEST_F(EquivocateTest, backups_get_two_different_blocks_for_one_place_both_valid
             EXPECT_EQ(got->header.view, block->header.view);
             EXPECT_EQ(got->header.height, block->header.height);
             EXPECT_EQ(got->header.parent, block->header.parent);
-            EXPECT_TRUE(verifier_.verify(Propose{got, {}}, self_).has_value()) << "to " << to;
+            EXPECT_TRUE(verifier_->verify(Propose{got, {}}, self_).has_value()) << "to " << to;
         }
         EXPECT_EQ(ids.size(), 2U) << "seed " << seed;
     }
@@ -68,7 +66,7 @@ TEST_F(EquivocateTest, each_side_gets_a_valid_vote_for_its_own_block) {
         const Vote& last = std::get<Vote>(out.back().message);
         EXPECT_EQ(last.prep, got->ref());
         for (const PeerSend& send : out) {
-            EXPECT_TRUE(verifier_.verify(send.message, self_).has_value());
+            EXPECT_TRUE(verifier_->verify(send.message, self_).has_value());
         }
     }
 }
