@@ -145,9 +145,10 @@ std::vector<PriceRow> price_rows(const Price& price) {
 }
 
 std::string figure_text(double value) {
-    return value >= 100  ? fmt::format("{:.0f}", value)
-           : value >= 10 ? fmt::format("{:.1f}", value)
-                         : fmt::format("{:.2f}", value);
+    return value == 0     ? "0"
+           : value >= 100 ? fmt::format("{:.0f}", value)
+           : value >= 10  ? fmt::format("{:.1f}", value)
+                          : fmt::format("{:.2f}", value);
 }
 
 Json price_document(const Price& price) {

@@ -72,7 +72,7 @@ std::string message_text(const Message& message) {
 
 // What the culprit said: as the evidence has it, or else as it was seen on the wire.
 std::vector<std::string> statements_of(const EvidenceFound& found, const Record& record) {
-    if (!found.statements.empty()) {
+    if (found.statements.size() >= 2) {
         return found.statements;
     }
     for (const Contradiction& contradiction : contradictions_of(record.messages)) {
@@ -81,7 +81,7 @@ std::vector<std::string> statements_of(const EvidenceFound& found, const Record&
                     message_text(record.messages[contradiction.second])};
         }
     }
-    return {};
+    return found.statements;
 }
 
 std::string proof_html(const EvidenceFound& found, const Record& record) {
@@ -95,8 +95,9 @@ std::string proof_html(const EvidenceFound& found, const Record& record) {
     if (!statements.empty()) {
         text += "<div class=\"statements\">\n";
         for (std::size_t i = 0; i < std::min<std::size_t>(statements.size(), 2); ++i) {
-            text += fmt::format("<blockquote><b>Statement {}</b><code>{}</code></blockquote>\n",
-                                static_cast<char>('A' + i), html(statements[i]));
+            const std::string letter = statements.size() == 1 ? "" : fmt::format(" {}", static_cast<char>('A' + i));
+            text += fmt::format("<blockquote><b>Statement{}</b><code>{}</code></blockquote>\n", letter,
+                                html(statements[i]));
         }
         text += "</div>\n";
     }

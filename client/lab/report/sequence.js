@@ -2,9 +2,9 @@
 
 const kindsOfMessages = [
   [/^PROPOSE/, 'propose', 'proposal'],
-  [/^VOTE/, 'vote', 'vote'],
-  [/VIEW|^VC$|^NV$/, 'view', 'view change'],
-  [/^(SUBMIT|REPLY|READ|REFUSAL)/, 'client', 'to and from clients'],
+  [/^VOTE$/, 'vote', 'vote'],
+  [/VIEW|^PRE-VOTE/, 'view', 'view change'],
+  [/^(SUBMIT|REPLY|READ|REFUSAL|WELCOME|RELAY)/, 'client', 'of and to clients'],
   [/^(FETCH|BLOCKS|CERT|STATE)/, 'fetch', 'fetching what is missing'],
 ];
 
@@ -228,7 +228,7 @@ class Sequence {
     const parts = ['Time runs downward; pauses are drawn shorter than they were.'];
     const {heartbeats, earlier, later} = this.model;
     if (heartbeats > 0) {
-      parts.push(heartbeats === 1 ? 'A heartbeat is left out.' : `${number(heartbeats)} heartbeats are left out.`);
+      parts.push(`Left out: ${number(heartbeats)} heartbeats and comparisons of clocks.`);
     }
     if (earlier + later > 0) {
       parts.push(`${number(earlier)} earlier and ${number(later)} later messages are left out.`);

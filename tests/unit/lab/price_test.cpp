@@ -73,7 +73,7 @@ TEST(Price, is_summed_up_in_a_sentence) {
         price_sentence(example()),
         "To survive one replica that lies instead of one that crashes takes 4 replicas instead of 3; an operation "
         "costs 3.0 times the messages, 3.0 times the bytes, 1.3 times the syncs, 2.5 times the median latency and "
-        "2.00 signatures made and 8.00 checked instead of 0.00 and 0.10, and the throughput is 50 % of the "
+        "2.00 signatures made and 8.00 checked instead of 0 and 0.10, and the throughput is 50 % of the "
         "other's.");
 }
 

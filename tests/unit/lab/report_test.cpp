@@ -9,6 +9,7 @@
 #include <rapidcheck/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "client/lab/evidence_words.h"
 #include "client/lab/report/fault_strips.h"
 #include "client/lab/report/model.h"
 #include "client/lab/report/text.h"
@@ -130,6 +131,47 @@ TEST(Report, takes_the_statements_from_the_wire_when_the_evidence_has_none) {
     const std::string page = page_of(run);
     EXPECT_THAT(page, HasSubstr("to replica 1: PROPOSE of view 0, height 57, 9f3a12cd"));
     EXPECT_THAT(page, HasSubstr("to replica 3: PROPOSE of view 0, height 57, 77bc90ef"));
+}
+
+TEST(Report, one_statement_alone_has_no_letter) {
+    lab::Run run = equivocating_primary();
+    run.record.messages.clear();
+    run.record.evidence[0].statements = {"a new view without votes"};
+    const std::string page = page_of(run);
+    EXPECT_THAT(page, HasSubstr("<b>Statement</b><code>a new view without votes</code>"));
+    EXPECT_THAT(page, Not(HasSubstr("Statement A")));
+}
+
+TEST(EvidenceWords, say_what_two_proposals_and_two_votes_differ_in) {
+    consensus::Block one, other;
+    one.header.view = other.header.view = consensus::View(3);
+    one.header.height = other.header.height = consensus::Height(57);
+    one.header.envelopes = 2;
+    other.header.envelopes = 1;
+    const auto proposals = words_of(consensus::evidence_of_proposals(consensus::ReplicaId(3), one, other));
+    ASSERT_EQ(proposals.size(), 2U);
+    for (const std::string& words : proposals) {
+        EXPECT_THAT(words, HasSubstr("proposal: view 3, height 57, on block 00000000…"));
+    }
+    EXPECT_NE(proposals[0], proposals[1]);
+
+    consensus::Vote vote;
+    vote.view = consensus::View(3);
+    vote.prep.height = consensus::Height(57);
+    consensus::Vote further = vote;
+    further.prep.height = consensus::Height(58);
+    const auto votes = words_of(consensus::evidence_of_votes(vote, further, {}));
+    ASSERT_EQ(votes.size(), 2U);
+    EXPECT_THAT(votes[0] + votes[1], HasSubstr("vote of view 3: prepare height 57"));
+    EXPECT_THAT(votes[0] + votes[1], HasSubstr("vote of view 3: prepare height 58"));
+}
+
+TEST(EvidenceWords, of_what_does_not_decode_are_none) {
+    consensus::Evidence evidence;
+    EXPECT_TRUE(words_of(evidence).empty());
+    evidence.kind = consensus::EvidenceKind::two_votes;
+    evidence.first = evidence.second = bytes_of("no vote at all");
+    EXPECT_TRUE(words_of(evidence).empty());
 }
 
 TEST(Report, says_that_silence_is_no_proof_when_a_traitor_left_none) {
