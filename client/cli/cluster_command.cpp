@@ -9,7 +9,7 @@
 
 #include "client/cli/command.h"
 #include "client/cli/log_view.h"
-#include "client/cli/process.h"
+#include "client/process.h"
 #include "client/cli/replica_control.h"
 #include "kvstore/data_lock.h"
 
@@ -271,9 +271,9 @@ Answer<Exit> wipe(const Globals& globals, const ClusterArguments& arguments) {
     if (!arguments.yes && !(input_is_terminal() && confirmed(cluster->directory))) {
         return refuse_input("nothing was wiped: it needs --yes, or \"wipe\" typed on a terminal");
     }
-    const Answer<ClusterLock> lock = ClusterLock::take(*cluster);
+    const Result<client::ClusterLock> lock = client::ClusterLock::take(*cluster);
     if (!lock) {
-        return tl::unexpected<Failure>(lock.error());
+        return tl::unexpected<Failure>(failure_of(lock.error()));
     }
     // Held until the files are gone, so that no replica starts meanwhile, by whatever means.
     std::vector<kvstore::DataLock> data_locks;

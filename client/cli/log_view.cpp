@@ -11,7 +11,7 @@
 #include <fmt/format.h>
 
 #include "client/cli/output.h"
-#include "client/cli/process.h"
+#include "client/process.h"
 #include "config/files.h"
 
 namespace loyal::cli {
@@ -62,7 +62,7 @@ Answer<Exit> show_log(const std::filesystem::path& path, std::size_t lines, bool
     if (follow && (!watch.valid() || ::inotify_add_watch(watch.get(), path.c_str(), IN_MODIFY) < 0)) {
         return cannot(path);
     }
-    for (const std::string& line : last_lines(path, lines)) {
+    for (const std::string& line : client::last_lines(path, lines)) {
         print(line + "\n");
     }
     if (const Answer<void> written = finish_output(); !written) {

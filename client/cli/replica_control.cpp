@@ -12,12 +12,13 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "client/cli/process.h"
+#include "client/process.h"
 
 namespace loyal::cli {
 
 namespace {
 
+using client::ProcessHandle;
 using Clock = std::chrono::steady_clock;
 constexpr std::uint64_t up_timeout_ms = 30'000;
 constexpr std::uint64_t look_ms = 200;  // how long one look at the replicas may take
@@ -68,18 +69,18 @@ class Starting {
 };
 
 Answer<void> Starting::start(const std::vector<std::uint16_t>& ids) {
-    const Answer<std::filesystem::path> loyald = find_loyald();
+    const Result<std::filesystem::path> loyald = client::find_loyald();
     if (!loyald) {
-        return tl::unexpected<Failure>(loyald.error());
+        return tl::unexpected<Failure>(failure_of(loyald.error()));
     }
     for (const std::uint16_t id : ids) {
-        if (std::optional<ProcessHandle> running = find_replica(cluster_, id)) {
+        if (std::optional<ProcessHandle> running = client::find_replica(cluster_, id)) {
             replicas_.emplace(id, Replica{std::move(*running), false, false, ""});
             continue;
         }
-        Answer<ProcessHandle> started = start_replica(*loyald, cluster_, id);
+        Result<ProcessHandle> started = client::start_replica(*loyald, cluster_, id);
         if (!started) {
-            return tl::unexpected<Failure>(std::move(started.error()));
+            return tl::unexpected<Failure>(failure_of(started.error()));
         }
         replicas_.emplace(id, Replica{std::move(*started), true, false, ""});
     }
@@ -96,11 +97,11 @@ void Starting::look_for_deaths() {
         replica.role = "died: " + how;
         std::string text = fmt::format("replica {} died while starting, {}; the end of {}:\n", id, how,
                                        cluster_.log_path(id).string());
-        for (const std::string& line : last_lines(cluster_.log_path(id), last_words)) {
+        for (const std::string& line : client::last_lines(cluster_.log_path(id), last_words)) {
             text += "  " + line + "\n";
         }
         result_.deaths.push_back(text);
-        remove_pid_file(cluster_, id);
+        client::remove_pid_file(cluster_, id);
     }
 }
 
@@ -214,7 +215,7 @@ Answer<UpResult> bring_up(const config::Cluster& cluster, const Globals& globals
     }
     if (ids->empty()) {
         for (const config::ReplicaEntry& replica : cluster.replicas) {
-            if (is_local(replica)) {
+            if (client::is_local(replica)) {
                 ids->push_back(replica.id);
             }
         }
@@ -223,9 +224,9 @@ Answer<UpResult> bring_up(const config::Cluster& cluster, const Globals& globals
         return refuse_input(
             "no replica of this cluster has an address of this machine; --only N starts one all the same");
     }
-    const Answer<ClusterLock> lock = ClusterLock::take(cluster);
+    const Result<client::ClusterLock> lock = client::ClusterLock::take(cluster);
     if (!lock) {
-        return tl::unexpected<Failure>(lock.error());
+        return tl::unexpected<Failure>(failure_of(lock.error()));
     }
     Starting starting(cluster, globals);
     if (const Answer<void> started = starting.start(*ids); !started) {
@@ -248,14 +249,14 @@ Answer<std::vector<ReplicaLine>> bring_down(const config::Cluster& cluster, cons
             ids->push_back(replica.id);
         }
     }
-    const Answer<ClusterLock> lock = ClusterLock::take(cluster);
+    const Result<client::ClusterLock> lock = client::ClusterLock::take(cluster);
     if (!lock) {
-        return tl::unexpected<Failure>(lock.error());
+        return tl::unexpected<Failure>(failure_of(lock.error()));
     }
     std::vector<ReplicaLine> lines;
     std::vector<std::optional<ProcessHandle>> processes;
     for (const std::uint16_t id : *ids) {
-        processes.push_back(find_replica(cluster, id));
+        processes.push_back(client::find_replica(cluster, id));
         ReplicaLine& line = lines.emplace_back();
         line.id = id;
         line.state = processes.back() ? "stopped" : "was not running";
@@ -276,7 +277,7 @@ Answer<std::vector<ReplicaLine>> bring_down(const config::Cluster& cluster, cons
             }
         }
         if (lines[i].state != "does not end") {
-            remove_pid_file(cluster, lines[i].id);
+            client::remove_pid_file(cluster, lines[i].id);
         }
     }
     return lines;

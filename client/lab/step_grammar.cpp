@@ -10,6 +10,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "replica/control.h"
+
 namespace loyal::lab {
 
 namespace {
@@ -75,9 +77,11 @@ Target target_of(std::vector<std::uint16_t> ids) {
     return target;
 }
 
+// What a replica will be told is understood by the same reader that the replica uses.
 Result<void> check_line(const std::string& line, std::uint16_t replicas) {
-    if (line.empty() || replicas == 0) {
-        return fail(Errc::invalid_argument, "says nothing");
+    const auto understood = replica::parse_control(line, replicas);
+    if (!understood) {
+        return tl::unexpected(understood.error());
     }
     return {};
 }

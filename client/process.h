@@ -1,5 +1,5 @@
-// Replica processes on this machine: started detached, found again through their pid files, signalled through pidfds so
-// that a recycled pid is never hit (pidfd_open(2), Linux 5.3). No threads.
+// Replica processes on this machine, for `loyal cluster` and the lab: started detached, found again through their pid
+// files, signalled through pidfds so that a recycled pid is never hit (pidfd_open(2), Linux 5.3). No threads.
 #pragma once
 
 #include <sys/types.h>
@@ -10,10 +10,10 @@
 #include <string>
 #include <vector>
 
-#include "client/cli/failure.h"
 #include "config/cluster.h"
+#include "config/result.h"
 
-namespace loyal::cli {
+namespace loyal::client {
 
 // A process that is held by a pidfd: while this object lives, the pid in it cannot come to mean another process for us.
 class ProcessHandle {
@@ -41,7 +41,7 @@ class ProcessHandle {
 // One lock for everything that starts, stops or wipes replicas of a cluster's folder; released with the object.
 class ClusterLock {
  public:
-    [[nodiscard]] static Answer<ClusterLock> take(const config::Cluster& cluster);
+    [[nodiscard]] static Result<ClusterLock> take(const config::Cluster& cluster);
     ~ClusterLock();
     ClusterLock(ClusterLock&& other) noexcept;
     ClusterLock& operator=(ClusterLock&&) = delete;
@@ -52,12 +52,12 @@ class ClusterLock {
 };
 
 // loyald beside this program, else in PATH.
-[[nodiscard]] Answer<std::filesystem::path> find_loyald();
+[[nodiscard]] Result<std::filesystem::path> find_loyald();
 
 // The replica's process as its pid file says, if that process lives and really is loyald for this cluster and id.
 [[nodiscard]] std::optional<ProcessHandle> find_replica(const config::Cluster& cluster, std::uint16_t id);
 // In a session of its own, with standard output and error appended to its log file, and its pid file written.
-[[nodiscard]] Answer<ProcessHandle> start_replica(const std::filesystem::path& loyald, const config::Cluster& cluster,
+[[nodiscard]] Result<ProcessHandle> start_replica(const std::filesystem::path& loyald, const config::Cluster& cluster,
                                                   std::uint16_t id);
 void remove_pid_file(const config::Cluster& cluster, std::uint16_t id);
 
@@ -66,4 +66,4 @@ void remove_pid_file(const config::Cluster& cluster, std::uint16_t id);
 // True if this machine has the address that the replica is dialled at.
 [[nodiscard]] bool is_local(const config::ReplicaEntry& replica);
 
-}  // namespace loyal::cli
+}  // namespace loyal::client

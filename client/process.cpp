@@ -1,4 +1,4 @@
-#include "client/cli/process.h"
+#include "client/process.h"
 
 #include <fcntl.h>
 #include <netdb.h>
@@ -24,7 +24,7 @@
 
 #include "config/files.h"
 
-namespace loyal::cli {
+namespace loyal::client {
 
 namespace fs = std::filesystem;
 
@@ -82,8 +82,8 @@ std::optional<pid_t> read_pid(const fs::path& path) {
     return pid;
 }
 
-tl::unexpected<Failure> system_refusal(const std::string& what, int error) {
-    return refuse(Exit::internal, "system", fmt::format("{}: {}", what, std::strerror(error)));
+tl::unexpected<Error> system_refusal(const std::string& what, int error) {
+    return fail(Errc::internal, fmt::format("{}: {}", what, std::strerror(error)));
 }
 
 }  // namespace
@@ -124,7 +124,7 @@ std::string ProcessHandle::how_it_ended() const {
     return fmt::format("signal {} ({})", info.si_status, ::strsignal(info.si_status));
 }
 
-Answer<ClusterLock> ClusterLock::take(const config::Cluster& cluster) {
+Result<ClusterLock> ClusterLock::take(const config::Cluster& cluster) {
     const fs::path folder = cluster.directory / "run";
     std::error_code error;
     fs::create_directories(folder, error);
@@ -150,7 +150,7 @@ ClusterLock::~ClusterLock() {
 }
 ClusterLock::ClusterLock(ClusterLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
 
-Answer<fs::path> find_loyald() {
+Result<fs::path> find_loyald() {
     std::error_code error;
     const fs::path self = fs::read_symlink("/proc/self/exe", error);
     if (!error) {
@@ -169,7 +169,7 @@ Answer<fs::path> find_loyald() {
         }
         begin = end + 1;
     }
-    return refuse(Exit::usage, "bad_input", "loyald is neither beside this program nor in PATH");
+    return fail(Errc::invalid_argument, "loyald is neither beside this program nor in PATH");
 }
 
 std::optional<ProcessHandle> find_replica(const config::Cluster& cluster, std::uint16_t id) {
@@ -185,7 +185,7 @@ std::optional<ProcessHandle> find_replica(const config::Cluster& cluster, std::u
     return process;
 }
 
-Answer<ProcessHandle> start_replica(const fs::path& loyald, const config::Cluster& cluster, std::uint16_t id) {
+Result<ProcessHandle> start_replica(const fs::path& loyald, const config::Cluster& cluster, std::uint16_t id) {
     const fs::path log = cluster.log_path(id);
     std::error_code error;
     fs::create_directories(log.parent_path(), error);
@@ -232,7 +232,7 @@ Answer<ProcessHandle> start_replica(const fs::path& loyald, const config::Cluste
     const Result<void> written = write_new_file(cluster.pid_path(id), view_of(fmt::format("{}\n", pid)), 0644);
     if (!written) {
         (void)process->signal(SIGTERM);  // nobody could find it again
-        return tl::unexpected<Failure>(failure_of(written.error()));
+        return tl::unexpected(written.error());
     }
     return std::move(*process);
 }
@@ -282,4 +282,4 @@ bool is_local(const config::ReplicaEntry& replica) {
     return local;
 }
 
-}  // namespace loyal::cli
+}  // namespace loyal::client
