@@ -161,6 +161,16 @@ TEST_F(Accusing, is_written_soon_and_known_after_a_restart) {
     EXPECT_EQ(kept_at(1).size(), 1U);
 }
 
+// Blocks below a commit certificate come without a checked signature, for instance.
+TEST_F(Accusing, of_nothing_that_it_cannot_prove) {
+    const BlockPtr one = cluster.block(3, View(3), cluster.genesis(), Hlc(), "one");
+    auto forged = std::make_shared<Block>(*cluster.block(3, View(3), cluster.genesis(), Hlc(), "other"));
+    forged->signature = {};
+    Effects effects;
+    cluster.replicas[1].core->accuse(evidence_of_proposals(ReplicaId(3), *one, *forged), effects);
+    EXPECT_TRUE(effects.empty());
+}
+
 TEST_F(Accusing, a_productive_traitor_fills_no_disk) {
     for (std::uint64_t view = 1; view < 200; ++view) {
         const BlockRef b{Height(1), crypto::digest_of("test", view_of("b"))};

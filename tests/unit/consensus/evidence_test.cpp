@@ -159,6 +159,10 @@ TEST_F(Proving, nothing_may_be_added) {
     evidence = *evidence_in_refused(*cluster.verifier, twice);
     evidence.first = encode_new_view(twice);
     EXPECT_FALSE(check_evidence(*cluster.verifier, evidence));
+    NewView attached = *decode_new_view(evidence_in_refused(*cluster.verifier, twice)->first);
+    attached.certificate = with.certificate;
+    evidence.first = encode_new_view(attached);
+    EXPECT_FALSE(check_evidence(*cluster.verifier, evidence));
 }
 
 TEST_F(Proving, proposals_of_different_heights_views_or_the_same_are_none) {
@@ -167,7 +171,8 @@ TEST_F(Proving, proposals_of_different_heights_views_or_the_same_are_none) {
     const BlockPtr later = cluster.block(0, View(4), cluster.genesis(), Hlc(), "x");
     EXPECT_NE(why_not(evidence_of_proposals(ReplicaId(0), *main[0], *later)), "");
     const BlockPtr not_leading = cluster.block(1, View(0), cluster.genesis(), Hlc(), "x");
-    EXPECT_NE(why_not(evidence_of_proposals(ReplicaId(1), *main[0], *not_leading)), "");
+    const BlockPtr neither = cluster.block(1, View(0), cluster.genesis(), Hlc(), "y");
+    EXPECT_NE(why_not(evidence_of_proposals(ReplicaId(1), *neither, *not_leading)), "");
 }
 
 TEST_F(Proving, votes_of_one_chain_or_of_two_views_are_none) {
@@ -190,6 +195,10 @@ TEST_F(Proving, a_path_is_linked_and_as_short_as_can_be) {
     EXPECT_NE(why_not(evidence_of_votes(low, high, {main[2]->header})), "") << "does not reach down";
     EXPECT_NE(why_not(evidence_of_votes(low, high, {main[1]->header})), "") << "does not reach up";
     EXPECT_NE(why_not(evidence_of_votes(low, high, {side[1]->header, main[2]->header})), "") << "not linked";
+    const Vote honest = cluster.vote(2, View(0), main[0]->ref());
+    const Vote later = cluster.vote(2, View(0), main[2]->ref());
+    EXPECT_NE(why_not(evidence_of_votes(honest, later, {side[1]->header, main[2]->header})), "")
+        << "headers of two chains would convict a correct voter";
     EXPECT_NE(why_not(evidence_of_votes(low, cluster.vote(2, View(0), main[0]->ref()), {main[0]->header})), "")
         << "the votes alone are proof";
 }
