@@ -2,6 +2,7 @@
 #include <prometheus/text_serializer.h>
 
 #include <limits>
+#include <optional>
 #include <sstream>
 
 #include "replica/report.h"
@@ -32,6 +33,29 @@ class Page {
             metric.counter.value = static_cast<double>(count);
             family.metric.push_back(std::move(metric));
         }
+        families_.push_back(std::move(family));
+    }
+    // A gauge or counter with one value a peer; peers without one are left out.
+    template <class Value>
+    void by_peer(const char* name, const char* help, MetricType type, std::size_t peers, const Value& value) {
+        MetricFamily family{name, help, type, {}};
+        for (std::size_t i = 0; i < peers; ++i) {
+            if (const std::optional<double> known = value(i)) {
+                ClientMetric metric;
+                metric.label.push_back({"peer", std::to_string(i)});
+                (type == MetricType::Counter ? metric.counter.value : metric.gauge.value) = *known;
+                family.metric.push_back(std::move(metric));
+            }
+        }
+        families_.push_back(std::move(family));
+    }
+    // 1 for what holds now.
+    void state(const char* name, const char* help, const char* label, const std::string& value) {
+        MetricFamily family{name, help, MetricType::Gauge, {}};
+        ClientMetric metric;
+        metric.label.push_back({label, value});
+        metric.gauge.value = 1;
+        family.metric.push_back(std::move(metric));
         families_.push_back(std::move(family));
     }
     void seconds(const char* name, const char* help, const Durations* durations) {
@@ -84,9 +108,73 @@ void add_protocol(Page& page, const Report& report) {
     page.counter("loyal_operations_executed_total", "Operations executed since start.",
                  report.node.operations_executed);
     page.counter("loyal_signatures_total", "Protocol messages signed.", report.node.signatures);
+    page.counter("loyal_verifications_total", "Signatures checked.", report.verifications);
     page.counter("loyal_guard_refusals_total", "Signatures refused because they would contradict earlier ones.",
                  report.node.guard_refusals);
     page.counter("loyal_accusations_total", "Proofs of a peer's misbehaviour.", report.accusations);
+}
+
+void add_detector(Page& page, const Report& report) {
+    const std::vector<consensus::PeerSuspicion>& peers = report.core.suspicion;
+    const auto of_peer = [&](auto value) {
+        return [&peers, &report, value](std::size_t i) -> std::optional<double> {
+            return i == report.id ? std::nullopt : std::optional<double>(value(peers[i]));
+        };
+    };
+    page.by_peer("loyal_suspicion_phi", "Suspicion of a peer by its heartbeats (phi accrual).", MetricType::Gauge,
+                 peers.size(), of_peer([](const consensus::PeerSuspicion& peer) { return peer.phi; }));
+    page.by_peer("loyal_heartbeat_interval_seconds", "Usual time between a peer's heartbeats.", MetricType::Gauge,
+                 peers.size(), of_peer([](const consensus::PeerSuspicion& peer) { return peer.interval_ms / 1'000; }));
+    page.by_peer("loyal_order_latency_seconds", "Order latency (p90) of a peer's last tenure as primary.",
+                 MetricType::Gauge, peers.size(), [&](std::size_t i) -> std::optional<double> {
+                     return i != report.id && peers[i].order_latency_ms
+                                ? std::optional<double>(*peers[i].order_latency_ms / 1'000)
+                                : std::nullopt;
+                 });
+    page.by_peer("loyal_deposed_total", "Times that a peer was deposed by a time-out as primary.", MetricType::Counter,
+                 peers.size(),
+                 of_peer([](const consensus::PeerSuspicion& peer) { return static_cast<double>(peer.deposed); }));
+    page.gauge("loyal_progress_timeout_seconds", "Time without progress after which the primary is deposed.",
+               static_cast<double>(report.core.progress_timeout_ms) / 1'000);
+    page.state("loyal_fault", "1 for the injected fault in force.", "fault", report.fault);
+}
+
+void add_clock(Page& page, const Report& report) {
+    const ClockView& clock = report.clock;
+    const auto seconds_of = [](std::int64_t us) { return static_cast<double>(us) / 1e6; };
+    page.state("loyal_clock_state",
+               "1 for where this replica's clock is: inside or outside of the majority's interval.", "state",
+               name_of(clock.verdict));
+    page.gauge("loyal_clock_offset_seconds", "This replica's clock against the middle of the majority's interval.",
+               seconds_of(clock.offset_us));
+    page.gauge("loyal_clock_uncertainty_seconds", "Half of the majority's interval.", seconds_of(clock.uncertainty_us));
+    page.gauge("loyal_clock_outside_seconds", "How far outside of the majority's interval this replica's clock is.",
+               seconds_of(clock.outside_by_us));
+    const auto of_peer = [&](auto value) {
+        return [&clock, value](std::size_t i) -> std::optional<double> {
+            return clock.peers[i] ? std::optional<double>(value(*clock.peers[i])) : std::nullopt;
+        };
+    };
+    page.by_peer("loyal_peer_clock_offset_seconds", "A peer's clock against this replica's.", MetricType::Gauge,
+                 clock.peers.size(), of_peer([&](const PeerClock& peer) { return seconds_of(peer.offset_us); }));
+    page.by_peer("loyal_peer_clock_uncertainty_seconds", "How far that offset may be wrong.", MetricType::Gauge,
+                 clock.peers.size(), of_peer([&](const PeerClock& peer) { return seconds_of(peer.uncertainty_us); }));
+    page.by_peer("loyal_peer_round_trip_seconds", "Round trip of the exchange that tells a peer's offset.",
+                 MetricType::Gauge, clock.peers.size(),
+                 of_peer([&](const PeerClock& peer) { return seconds_of(peer.round_trip_us); }));
+    page.by_peer("loyal_peer_clock_jumps_total", "Jumps of a peer's clock.", MetricType::Counter,
+                 clock.peer_jumps.size(), [&](std::size_t i) -> std::optional<double> {
+                     return i == report.id ? std::nullopt
+                                           : std::optional<double>(static_cast<double>(clock.peer_jumps[i]));
+                 });
+    page.counter("loyal_clock_jumps_total", "Jumps of this replica's clock.", clock.own_jumps);
+    page.counter("loyal_clock_steps_total", "Steps of the wall clock, which this replica's clock follows slowly.",
+                 report.clock_steps);
+    page.counter("loyal_clock_probes_total", "Times that a peer was asked for its clock.", clock.probes);
+    page.by_label("loyal_clock_answers_total", "Answers to that, by what became of them.", "result",
+                  {{"used", clock.answers}, {"unasked", clock.unasked}, {"impossible", clock.impossible}});
+    page.gauge("loyal_clock_behind_wall_seconds", "How far the wall clock is ahead of the replica's slewed clock.",
+               report.clock_behind_wall_s);
 }
 
 void add_clients(Page& page, const Report& report) {
@@ -141,8 +229,6 @@ void add_resources(Page& page, const Report& report) {
     page.seconds("loyal_log_sync_seconds", "Duration of a log transaction, sync included.", report.log_durations);
     page.seconds("loyal_execute_seconds", "Duration of the execution of a block.", report.execute_durations);
     page.seconds("loyal_state_write_seconds", "Duration of a background write of the state.", report.state_durations);
-    page.gauge("loyal_clock_behind_wall_seconds", "How far the wall clock is ahead of the replica's slewed clock.",
-               report.clock_behind_wall_s);
     page.gauge("loyal_alarms", "Alarms in force.", report.alarms.size());
     page.gauge("loyal_healthy", "1 while GET /health answers 200.", is_healthy(report) ? 1 : 0);
     page.gauge("loyal_uptime_seconds", "Seconds since start.", report.uptime_s);
@@ -153,6 +239,8 @@ void add_resources(Page& page, const Report& report) {
 std::string metrics_text(const Report& report) {
     Page page;
     add_protocol(page, report);
+    add_detector(page, report);
+    add_clock(page, report);
     add_clients(page, report);
     add_links(page, report);
     add_resources(page, report);

@@ -7,6 +7,83 @@
 #include "config/limits.h"
 
 namespace loyal::replica {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json ms_of(std::int64_t us) {
+    return static_cast<double>(us) / 1'000;
+}
+
+// Three digits are plenty of an estimate, and infinity is no JSON.
+Json rounded(double value) {
+    return std::isfinite(value) ? Json(std::round(value * 1'000) / 1'000) : Json();
+}
+
+bool has_majority(const ClockView& clock) {
+    return clock.verdict == ClockVerdict::inside || clock.verdict == ClockVerdict::outside;
+}
+
+// Offsets of the peers are against this replica's clock, its own against the majority's.
+Json clock_json(const Report& report) {
+    const ClockView& clock = report.clock;
+    Json json;
+    json["offset_ms"] = has_majority(clock) ? ms_of(clock.offset_us) : Json();
+    json["uncertainty_ms"] = has_majority(clock) ? ms_of(clock.uncertainty_us) : Json();
+    json["verdict"] = name_of(clock.verdict);
+    json["outside_by_ms"] = has_majority(clock) ? ms_of(clock.outside_by_us) : Json();
+    json["jumps"] = clock.own_jumps;
+    json["wall_clock_steps"] = report.clock_steps;
+    json["peers"] = Json::object();
+    for (std::size_t i = 0; i < clock.peers.size(); ++i) {
+        if (const auto& peer = clock.peers[i]) {
+            json["peers"][std::to_string(i)] = {{"offset_ms", ms_of(peer->offset_us)},
+                                                {"uncertainty_ms", ms_of(peer->uncertainty_us)},
+                                                {"round_trip_ms", ms_of(peer->round_trip_us)},
+                                                {"age_ms", peer->age_ms},
+                                                {"jumps", clock.peer_jumps.at(i)}};
+        }
+    }
+    return json;
+}
+
+Json suspicion_json(const Report& report) {
+    Json json = Json::object();
+    for (std::size_t i = 0; i < report.core.suspicion.size(); ++i) {
+        if (i != report.id) {
+            json[std::to_string(i)] = rounded(report.core.suspicion[i].phi);
+        }
+    }
+    return json;
+}
+
+// What the suspicion is made of.
+Json detector_json(const Report& report) {
+    Json json;
+    json["progress_timeout_ms"] = report.core.progress_timeout_ms;
+    json["last_time_out"] = report.core.last_time_out.empty() ? Json() : Json(report.core.last_time_out);
+    json["view_changes"] = report.core.view_changes;
+    json["peers"] = Json::object();
+    for (std::size_t i = 0; i < report.core.suspicion.size(); ++i) {
+        const consensus::PeerSuspicion& peer = report.core.suspicion[i];
+        if (i != report.id) {
+            json["peers"][std::to_string(i)] = {
+                {"heartbeat_interval_ms", rounded(peer.interval_ms)},
+                {"order_latency_ms", peer.order_latency_ms ? rounded(*peer.order_latency_ms) : Json()},
+                {"deposed", peer.deposed}};
+        }
+    }
+    return json;
+}
+
+// Since start: what this replica sent to others, signed, checked, synced and executed.
+Json costs_json(const Report& report) {
+    return {{"messages", report.peer_frames_out},   {"bytes", report.peer_bytes_out},
+            {"signatures", report.node.signatures}, {"verifications", report.verifications},
+            {"syncs", report.log_transactions},     {"operations", report.node.operations_executed}};
+}
+
+}  // namespace
 
 std::uint64_t lag_of(const Report& report) {
     const std::uint64_t highest = std::max(report.peer_committed_max, report.core.committed.height.value);
@@ -30,7 +107,7 @@ bool is_healthy(const Report& report) {
 }
 
 std::string status_json(const Report& report) {
-    nlohmann::ordered_json json;
+    Json json;
     json["id"] = report.id;
     json["reachable"] = true;
     json["role"] = role_of(report);
@@ -38,18 +115,21 @@ std::string status_json(const Report& report) {
     json["executed"] = report.executed;
     json["stable_checkpoint"] = nullptr;
     json["lag"] = lag_of(report);
-    json["clock"] = {{"offset_ms", nullptr}, {"uncertainty_ms", nullptr}};
-    json["suspicion"] = nlohmann::ordered_json::object();
+    json["clock"] = clock_json(report);
+    json["suspicion"] = suspicion_json(report);
     json["fault"] = report.fault;
     json["uptime_s"] = static_cast<std::uint64_t>(report.uptime_s);
     json["db_bytes"] = report.db_bytes;
     json["state_digest"] = report.executed_digest;
     json["alarms"] = report.alarms;
+    json["detector"] = detector_json(report);
+    json["costs"] = costs_json(report);
+    json["accusations"] = report.accusations;
     return json.dump();
 }
 
 std::string health_json(const Report& report) {
-    nlohmann::ordered_json json;
+    Json json;
     json["status"] = is_healthy(report) ? "ok" : "unhealthy";
     json["id"] = report.id;
     json["role"] = role_of(report);

@@ -32,6 +32,8 @@ struct Report {
     std::uint64_t connections_refused = 0, links_expelled = 0;
     std::map<std::string, std::uint64_t> rejected;  // frames that did not decode or verify, by author and reason
     std::uint64_t accusations = 0;
+    // Proofs held, those of earlier runs included, by culprit and kind ("E1").
+    std::map<std::pair<std::uint16_t, std::string>, std::uint64_t> accusations_by;
 
     std::size_t verify_queue = 0, log_queue = 0, executor_queue = 0, outbound_bytes = 0;
     std::size_t waiting_sends = 0, waiting_reads = 0, overlay_bytes = 0;
@@ -42,7 +44,10 @@ struct Report {
     const Durations* execute_durations = nullptr;
     const Durations* state_durations = nullptr;
     double clock_behind_wall_s = 0;
-    bool executes = true;  // what is committed gets executed
+    std::uint64_t clock_steps = 0;  // of the wall clock
+    ClockView clock;
+    std::uint64_t verifications = 0;  // of signatures
+    bool executes = true;             // what is committed gets executed
     std::vector<std::string> alarms;
 };
 

@@ -1,6 +1,8 @@
 #include "client/cli/status_report.h"
 
 #include <algorithm>
+#include <cmath>
+#include <optional>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -15,6 +17,11 @@ namespace {
 
 constexpr const char* fields[] = {"id",    "reachable", "role",  "view",     "executed", "stable_checkpoint", "lag",
                                   "clock", "suspicion", "fault", "uptime_s", "db_bytes", "state_digest",      "alarms"};
+
+// Of a fault line in the table.
+constexpr std::size_t fault_bytes_max = 20;
+// What one replica may fill a terminal with.
+constexpr std::size_t alarms_shown_max = 8, alarm_bytes_max = 300;
 
 // The contract's fields in the contract's order; a replica's further fields after them. What a replica says of itself
 // is only its word: a document that is no object counts as no answer.
@@ -59,32 +66,72 @@ std::string cell(const Json& value) {
     return value.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-std::string clock_cell(const Json& clock) {
-    if (!clock.is_object() || !clock.contains("offset_ms") || clock["offset_ms"].is_null()) {
-        return "-";
-    }
-    const bool interval = clock.contains("uncertainty_ms") && clock["uncertainty_ms"].is_number();
-    return cell(clock["offset_ms"]) + (interval ? " ±" + cell(clock["uncertainty_ms"]) : "") + " ms";
+std::optional<double> number_in(const Json& object, const char* field) {
+    const bool known = object.is_object() && object.contains(field) && object[field].is_number();
+    return known ? std::optional<double>(object[field].get<double>()) : std::nullopt;
 }
 
+// "+0.1±0.3 ms": ahead of the majority's clocks by so much. Without a majority there is nothing to compare with.
+std::string clock_cell(const Json& clock) {
+    const auto offset_ms = number_in(clock, "offset_ms");
+    const auto uncertainty_ms = number_in(clock, "uncertainty_ms");
+    if (!offset_ms) {
+        const bool scattered = clock.is_object() && clock.contains("verdict") && clock["verdict"] == "scattered";
+        return scattered ? "scattered" : "-";
+    }
+    const int digits = std::fabs(*offset_ms) < 100 ? 1 : 0;
+    const double shown_ms = std::round(*offset_ms * 10) / 10 + 0.0;  // no minus before a zero
+    return fmt::format("{:+.{}f}{} ms", shown_ms, digits,
+                       uncertainty_ms ? fmt::format("±{:.1f}", *uncertainty_ms) : std::string());
+}
+
+// Each peer's phi as "PEER:PHI", the highest first; of many peers the highest three.
 std::string suspicion_cell(const Json& suspicion) {
+    constexpr std::size_t shown_max = 3;
     if (!suspicion.is_object() || suspicion.empty()) {
         return "-";
     }
-    std::string text;
+    std::vector<std::pair<double, std::string>> peers;
     for (const auto& [peer, phi] : suspicion.items()) {
-        text += (text.empty() ? "" : " ") + peer + ":" +
-                (phi.is_number() ? fmt::format("{:.1f}", phi.get<double>()) : cell(phi));
+        peers.emplace_back(phi.is_number() ? -phi.get<double>() : 0.0, peer);
     }
-    return text;
+    std::stable_sort(peers.begin(), peers.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+    std::string text;
+    for (std::size_t i = 0; i < std::min(shown_max, peers.size()); ++i) {
+        const double phi = std::fabs(peers[i].first);
+        text += (i == 0 ? "" : " ") + cell(Json(peers[i].second)) + ":" + fmt::format("{:.{}f}", phi, phi < 10 ? 1 : 0);
+    }
+    return text + (peers.size() > shown_max ? " …" : "");
+}
+
+// Never cut within a UTF-8 character.
+std::string shortened(const std::string& text, std::size_t bytes_max) {
+    if (text.size() <= bytes_max) {
+        return text;
+    }
+    std::size_t end = bytes_max;
+    while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) {
+        --end;
+    }
+    return text.substr(0, end) + "…";
 }
 
 std::string size_cell(const Json& bytes) {
-    return bytes.is_number() ? fmt::format("{:.1f} MiB", bytes.get<double>() / 1048576.0) : "-";
+    if (!bytes.is_number()) {
+        return "-";
+    }
+    const double kib = bytes.get<double>() / 1'024;
+    return kib < 1'024 ? fmt::format("{:.0f} KiB", kib) : fmt::format("{:.1f} MiB", kib / 1'024);
 }
 
 std::string uptime_cell(const Json& seconds) {
-    return seconds.is_number() ? fmt::format("{:.0f} s", seconds.get<double>()) : "-";
+    if (!seconds.is_number()) {
+        return "-";
+    }
+    const double s = seconds.get<double>();
+    return s < 10'000    ? fmt::format("{:.0f} s", s)
+           : s < 172'800 ? fmt::format("{:.0f} h", s / 3'600)
+                         : fmt::format("{:.0f} d", s / 86'400);
 }
 
 }  // namespace
@@ -105,24 +152,35 @@ Json status_document(const config::Cluster& cluster, const std::vector<client::R
 }
 
 std::string status_table(const Json& document) {
-    std::vector<std::vector<std::string>> rows = {{"ID", "ROLE", "VIEW", "EXECUTED", "CHECKPOINT", "LAG", "CLOCK",
-                                                   "SUSPICION", "FAULT", "UPTIME", "DB", "ALARMS"}};
+    std::vector<std::vector<std::string>> rows = {
+        {"ID", "ROLE", "VIEW", "EXECUTED", "STABLE", "LAG", "CLOCK", "SUSPICION", "FAULT", "UPTIME", "DB", "ALARMS"}};
+    std::string below;  // what would make a row too long for a terminal
     for (const Json& row : document["replicas"]) {
+        const std::string name = "replica " + cell(row["id"]) + ": ";
         if (row["reachable"] != true) {
-            rows.push_back(
-                {cell(row["id"]), "unreachable", "-", "-", "-", "-", "-", "-", "-", "-", "-", cell(row["why"])});
+            rows.push_back({cell(row["id"]), "unreachable", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-"});
+            below += name + cell(row["why"]) + "\n";
             continue;
         }
-        std::string alarms;
+        const std::string fault = cell(row["fault"]);
+        if (fault.size() > fault_bytes_max) {
+            below += name + "fault " + fault + "\n";
+        }
+        const std::size_t alarms = row["alarms"].size();
+        std::size_t shown = 0;
         for (const Json& alarm : row["alarms"]) {
-            alarms += (alarms.empty() ? "" : ", ") + cell(alarm);
+            if (++shown > alarms_shown_max) {
+                break;
+            }
+            below += name + "alarm: " + shortened(cell(alarm), alarm_bytes_max) + "\n";
         }
         rows.push_back({cell(row["id"]), cell(row["role"]), cell(row["view"]), cell(row["executed"]),
                         cell(row["stable_checkpoint"]), cell(row["lag"]), clock_cell(row["clock"]),
-                        suspicion_cell(row["suspicion"]), cell(row["fault"]), uptime_cell(row["uptime_s"]),
-                        size_cell(row["db_bytes"]), alarms.empty() ? "-" : alarms});
+                        suspicion_cell(row["suspicion"]), shortened(fault, fault_bytes_max),
+                        uptime_cell(row["uptime_s"]), size_cell(row["db_bytes"]),
+                        alarms == 0 ? "-" : std::to_string(alarms)});
     }
-    return table(rows);
+    return table(rows) + below;
 }
 
 }  // namespace loyal::cli

@@ -15,7 +15,7 @@ namespace loyal::cli {
 // nulls; fields that a replica left out are null.
 [[nodiscard]] nlohmann::ordered_json status_document(const config::Cluster& cluster,
                                                      const std::vector<client::ReplicaStatus>& answers);
-// A row a replica.
+// A row a replica that fits a terminal of 120 columns; alarms, long faults and why somebody is unreachable are below.
 [[nodiscard]] std::string status_table(const nlohmann::ordered_json& document);
 
 }  // namespace loyal::cli

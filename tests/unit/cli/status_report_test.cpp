@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 namespace loyal::cli {
 namespace {
@@ -81,12 +82,56 @@ TEST(StatusReport, the_table_has_a_row_a_replica_and_survives_odd_values) {
     client::ReplicaStatus odd = answer(1, "backup");
     odd.json = R"({"role":["x"],"view":"many","clock":7,"suspicion":[],"alarms":[{"a":1}],"db_bytes":"big"})";
     const std::string text = status_table(status_document(cluster_of(4), {answer(0, "primary"), odd, silence(2)}));
-    EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 4);
+    EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 6);
     EXPECT_THAT(text, HasSubstr("primary"));
-    EXPECT_THAT(text, HasSubstr("0.5 ±2 ms"));
+    EXPECT_THAT(text, HasSubstr("+0.5±2.0 ms"));
     EXPECT_THAT(text, HasSubstr("0:1.2"));
     EXPECT_THAT(text, HasSubstr("unreachable"));
-    EXPECT_THAT(text, HasSubstr("connection refused"));
+    EXPECT_THAT(text, HasSubstr("\nreplica 1: alarm: {\"a\":1}\n"));
+    EXPECT_THAT(text, HasSubstr("\nreplica 2: connection refused\n"));
+}
+
+std::string row_with(const std::string& members) {
+    client::ReplicaStatus one = answer(0, "backup");
+    one.json = R"({"role":"backup","view":12,"executed":1234567,"lag":0,"fault":"none","uptime_s":86399,)"
+               R"("db_bytes":123456789,)" +
+               members + "}";
+    return status_table(status_document(cluster_of(4), {one}));
+}
+
+TEST(StatusReport, the_table_shows_the_clock_against_the_majoritys) {
+    EXPECT_THAT(row_with(R"("clock":{"offset_ms":-0.04,"uncertainty_ms":0.26})"), HasSubstr(" +0.0±0.3 ms "));
+    EXPECT_THAT(row_with(R"("clock":{"offset_ms":-9000.4,"uncertainty_ms":0.26})"), HasSubstr(" -9000±0.3 ms "));
+    EXPECT_THAT(row_with(R"("clock":{"offset_ms":null,"uncertainty_ms":null,"verdict":"scattered"})"),
+                HasSubstr(" scattered "));
+    EXPECT_THAT(row_with(R"("clock":{"offset_ms":"x","uncertainty_ms":[],"verdict":{}})"), HasSubstr(" - "));
+}
+
+TEST(StatusReport, the_table_shows_whom_a_replica_suspects_most) {
+    EXPECT_THAT(row_with(R"("suspicion":{"0":0.04,"1":12.61,"3":0.2})"), HasSubstr(" 1:13 3:0.2 0:0.0 "));
+    EXPECT_THAT(row_with(R"("suspicion":{"0":0,"1":1,"2":2,"3":3,"4":4})"), HasSubstr(" 4:4.0 3:3.0 2:2.0 … "));
+    EXPECT_THAT(row_with(R"("suspicion":{"0":null,"1":0.5})"), HasSubstr(" 1:0.5 0:0.0 "));
+}
+
+TEST(StatusReport, a_long_fault_line_is_told_below_and_a_row_fits_a_terminal) {
+    const std::string fault = "byzantine lie-to-clients equivocate bad-view-change seed=17";
+    const std::string text = row_with(
+        R"("suspicion":{"0":10.2,"1":10.6,"3":11.2},"clock":{"offset_ms":-9000.4,"uncertainty_ms":0.26},"fault":")" +
+        fault + R"(","alarms":["a","b"])");
+    EXPECT_THAT(text, HasSubstr("\nreplica 0: fault " + fault + "\n"));
+    EXPECT_THAT(text, HasSubstr("\nreplica 0: alarm: b\n"));
+    std::istringstream lines(text);
+    for (std::string line; std::getline(lines, line);) {
+        EXPECT_LE(line.size(), 123U) << line << " (± and … are two and three bytes)";
+    }
+}
+
+TEST(StatusReport, one_replica_cannot_fill_the_terminal) {
+    std::string alarms;
+    for (int i = 0; i < 5'000; ++i) {
+        alarms += (i == 0 ? "\"" : ",\"") + std::string(1'000, 'x') + "\"";
+    }
+    EXPECT_LT(row_with("\"alarms\":[" + alarms + "]").size(), 4'000U);
 }
 
 }  // namespace

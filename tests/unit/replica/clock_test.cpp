@@ -1,5 +1,7 @@
 #include "replica/clock.h"
 
+#include "replica/clock_steps.h"
+
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
@@ -72,6 +74,53 @@ RC_GTEST_PROP(SlewedClockProperty, never_goes_back_and_never_runs_away,
         RC_ASSERT(now - last <= static_cast<std::uint64_t>(elapsed_ms) * 51 / 50 + 1);
         last = now;
     }
+}
+
+// ---- Steps of the wall clock
+
+struct StepWatch {
+    Fake fake;
+    SlewedClock clock{fake.source()};
+    ClockSteps steps;
+    std::optional<std::int64_t> look() {
+        (void)clock.now_us();
+        return steps.observe(clock.behind_wall_us(), static_cast<std::uint64_t>(fake.boot));
+    }
+    std::optional<std::int64_t> pass(std::int64_t us) {
+        fake.pass(us);
+        return look();
+    }
+};
+
+TEST(ClockStepsTest, a_step_is_noticed_once_and_its_size_is_told) {
+    for (const std::int64_t step : {-hour, 10 * second, -200'000L}) {
+        StepWatch watch;
+        for (int i = 0; i < 100; ++i) {
+            EXPECT_FALSE(watch.pass(10'000));
+        }
+        watch.fake.wall += step;
+        EXPECT_FALSE(watch.pass(10'000)) << "seen once, it may have been a pause between two readings";
+        const auto found = watch.pass(10'000);
+        ASSERT_TRUE(found);
+        EXPECT_NEAR(static_cast<double>(*found), static_cast<double>(step), 1'000);
+        for (int i = 0; i < 30'000; ++i) {
+            EXPECT_FALSE(watch.pass(10'000)) << "what SlewedClock makes up for is no further step";
+        }
+        EXPECT_EQ(watch.steps.count(), 1U);
+    }
+}
+
+TEST(ClockStepsTest, a_long_sleep_and_a_pause_between_readings_are_no_steps) {
+    StepWatch watch;
+    EXPECT_FALSE(watch.pass(10'000));
+    EXPECT_FALSE(watch.pass(hour));
+    EXPECT_FALSE(watch.pass(10'000));
+    // The process slept after it had read one clock and before it read the other.
+    EXPECT_FALSE(
+        watch.steps.observe(watch.clock.behind_wall_us() + 3 * second, static_cast<std::uint64_t>(watch.fake.boot)));
+    EXPECT_FALSE(watch.pass(10'000));
+    EXPECT_FALSE(watch.pass(10'000));
+    EXPECT_EQ(watch.steps.count(), 0U);
 }
 
 TEST(SlewedClockTest, reads_the_machines_clocks) {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <nlohmann/json.hpp>
 
 namespace loyal::replica {
@@ -38,6 +39,116 @@ TEST(ReportTest, status_has_every_field_of_the_contract) {
     EXPECT_TRUE(json["clock"].contains("uncertainty_ms"));
     EXPECT_TRUE(json["suspicion"].is_object());
     EXPECT_TRUE(json["alarms"].is_array());
+}
+
+Report with_numbers() {
+    Report report = healthy();
+    report.core.suspicion.resize(4);
+    report.core.suspicion[0] = {8.25, 51.5, 3.5, 2};
+    report.core.suspicion[1] = {std::numeric_limits<double>::infinity(), 0, std::nullopt, 0};
+    report.core.suspicion[2] = {99, 99, 99.0, 99};  // its own entry
+    report.core.progress_timeout_ms = 800;
+    report.core.last_time_out = "no heartbeat";
+    report.core.view_changes = 5;
+    report.clock.verdict = ClockVerdict::outside;
+    report.clock.offset_us = -1'500'250;
+    report.clock.uncertainty_us = 125;
+    report.clock.outside_by_us = 1'500'000;
+    report.clock.peers.resize(4);
+    report.clock.peers[0] = PeerClock{1'500'300, 90, 180, 40};
+    report.clock.peer_jumps = {3, 0, 0, 0};
+    report.clock.own_jumps = 1;
+    report.clock.probes = 30;
+    report.clock.answers = 20;
+    report.clock.unasked = 2;
+    report.clock.impossible = 4;
+    report.clock_steps = 6;
+    report.peer_frames_out = 11;
+    report.peer_bytes_out = 12;
+    report.node.signatures = 13;
+    report.verifications = 14;
+    report.log_transactions = 15;
+    report.node.operations_executed = 16;
+    report.accusations = 17;
+    report.fault = "byzantine silent";
+    return report;
+}
+
+TEST(ReportTest, status_tells_clocks_suspicion_and_costs) {
+    const auto json = nlohmann::json::parse(status_json(with_numbers()));
+    EXPECT_EQ(json["clock"]["offset_ms"], -1500.25);
+    EXPECT_EQ(json["clock"]["uncertainty_ms"], 0.125);
+    EXPECT_EQ(json["clock"]["verdict"], "outside");
+    EXPECT_EQ(json["clock"]["outside_by_ms"], 1500);
+    EXPECT_EQ(json["clock"]["jumps"], 1);
+    EXPECT_EQ(json["clock"]["wall_clock_steps"], 6);
+    EXPECT_EQ(json["clock"]["peers"].size(), 1U) << "of those that answered";
+    EXPECT_EQ(json["clock"]["peers"]["0"]["offset_ms"], 1500.3);
+    EXPECT_EQ(json["clock"]["peers"]["0"]["uncertainty_ms"], 0.09);
+    EXPECT_EQ(json["clock"]["peers"]["0"]["round_trip_ms"], 0.18);
+    EXPECT_EQ(json["clock"]["peers"]["0"]["jumps"], 3);
+    EXPECT_EQ(json["suspicion"].size(), 3U) << "of each peer, not of itself";
+    EXPECT_EQ(json["suspicion"]["0"], 8.25);
+    EXPECT_TRUE(json["suspicion"]["1"].is_null()) << "JSON knows no infinity";
+    EXPECT_EQ(json["suspicion"]["3"], 0);
+    EXPECT_EQ(json["detector"]["progress_timeout_ms"], 800);
+    EXPECT_EQ(json["detector"]["last_time_out"], "no heartbeat");
+    EXPECT_EQ(json["detector"]["view_changes"], 5);
+    EXPECT_EQ(json["detector"]["peers"]["0"]["heartbeat_interval_ms"], 51.5);
+    EXPECT_EQ(json["detector"]["peers"]["0"]["order_latency_ms"], 3.5);
+    EXPECT_EQ(json["detector"]["peers"]["0"]["deposed"], 2);
+    EXPECT_TRUE(json["detector"]["peers"]["1"]["order_latency_ms"].is_null());
+    EXPECT_EQ(json["costs"], nlohmann::json({{"messages", 11},
+                                             {"bytes", 12},
+                                             {"signatures", 13},
+                                             {"verifications", 14},
+                                             {"syncs", 15},
+                                             {"operations", 16}}));
+    EXPECT_EQ(json["fault"], "byzantine silent");
+}
+
+TEST(ReportTest, a_clock_without_a_majority_to_compare_with_has_no_offset) {
+    for (const ClockVerdict verdict : {ClockVerdict::unknown, ClockVerdict::scattered}) {
+        Report report = with_numbers();
+        report.clock.verdict = verdict;
+        const auto json = nlohmann::json::parse(status_json(report));
+        EXPECT_TRUE(json["clock"]["offset_ms"].is_null());
+        EXPECT_TRUE(json["clock"]["uncertainty_ms"].is_null());
+        EXPECT_EQ(json["clock"]["verdict"], name_of(verdict));
+    }
+}
+
+TEST(ReportTest, metrics_tell_clocks_suspicion_and_costs) {
+    const std::string text = metrics_text(with_numbers());
+    for (const char* line : {"loyal_suspicion_phi{peer=\"0\"} 8.25",
+                             "loyal_suspicion_phi{peer=\"1\"} +Inf",
+                             "loyal_heartbeat_interval_seconds{peer=\"0\"} 0.0515",
+                             "loyal_order_latency_seconds{peer=\"0\"} 0.0035",
+                             "loyal_deposed_total{peer=\"0\"} 2",
+                             "loyal_progress_timeout_seconds 0.8",
+                             "loyal_fault{fault=\"byzantine silent\"} 1",
+                             "loyal_clock_state{state=\"outside\"} 1",
+                             "loyal_clock_offset_seconds -1.50025",
+                             "loyal_clock_uncertainty_seconds 0.000125",
+                             "loyal_clock_outside_seconds 1.5",
+                             "loyal_peer_clock_offset_seconds{peer=\"0\"} 1.5003",
+                             "loyal_peer_clock_uncertainty_seconds{peer=\"0\"} 9",
+                             "loyal_peer_round_trip_seconds{peer=\"0\"} 0.00018",
+                             "loyal_peer_clock_jumps_total{peer=\"0\"} 3",
+                             "loyal_clock_jumps_total 1",
+                             "loyal_clock_steps_total 6",
+                             "loyal_clock_probes_total 30",
+                             "loyal_clock_answers_total{result=\"impossible\"} 4",
+                             "loyal_clock_answers_total{result=\"unasked\"} 2",
+                             "loyal_clock_answers_total{result=\"used\"} 20",
+                             "loyal_verifications_total 14",
+                             "loyal_signatures_total 13"}) {
+        EXPECT_NE(text.find(line), std::string::npos) << line << "\n" << text;
+    }
+    for (const char* line :
+         {"peer=\"2\"", "loyal_order_latency_seconds{peer=\"1\"}", "loyal_peer_clock_offset_seconds{peer=\"1\"}"}) {
+        EXPECT_EQ(text.find(line), std::string::npos) << line;
+    }
 }
 
 TEST(ReportTest, roles) {
