@@ -91,19 +91,10 @@ void add_steps(const Record& record, const Scenario& scenario, std::uint16_t rep
     }
 }
 
-// Samples are rare: when an event of one of these kinds fell between two of them, that is when it changed.
-double changed_at(const Record& record, double before_s, double seen_s, Event::Kind kind, std::uint16_t replica) {
-    for (const Event& event : record.events) {
-        const bool about = !event.replica || *event.replica == replica;
-        if (event.kind == kind && about && event.at_s > before_s && event.at_s <= seen_s) {
-            return event.at_s;
-        }
-    }
-    return seen_s;
-}
-
 // What the replica said was in force.
 void add_samples(const Record& record, std::uint16_t replica, double end_s, std::vector<FaultStrip>& strips) {
+    const std::vector<double> injections = times_of(record, Event::Kind::inject, replica);
+    const std::vector<double> mends = times_of(record, Event::Kind::mend, replica);
     std::optional<FaultStrip> open;
     double before_s = 0;
     for (const Sample& sample : record.samples) {
@@ -112,13 +103,12 @@ void add_samples(const Record& record, std::uint16_t replica, double end_s, std:
         }
         const std::string said = sample.fault == "none" ? "" : sample.fault;
         if (open && open->text != said) {
-            open->to_s = changed_at(record, before_s, sample.at_s,
-                                    said.empty() ? Event::Kind::mend : Event::Kind::inject, replica);
+            open->to_s = changed_at(said.empty() ? mends : injections, before_s, sample.at_s);
             strips.push_back(*open);
             open.reset();
         }
         if (!open && !said.empty()) {
-            const double from_s = changed_at(record, before_s, sample.at_s, Event::Kind::inject, replica);
+            const double from_s = changed_at(injections, before_s, sample.at_s);
             open = FaultStrip{from_s, end_s, said, contains(record.traitors, replica)};
         }
         before_s = sample.at_s;
@@ -158,6 +148,22 @@ std::vector<FaultStrip> fault_strips(const Record& record, const Scenario& scena
                      [](const FaultStrip& a, const FaultStrip& b) { return a.from_s < b.from_s; });
     join_neighbours(strips);
     return strips;
+}
+
+std::vector<double> times_of(const Record& record, Event::Kind kind, std::optional<std::uint16_t> replica) {
+    std::vector<double> times;
+    for (const Event& event : record.events) {
+        if (event.kind == kind && (!event.replica || !replica || event.replica == replica)) {
+            times.push_back(event.at_s);
+        }
+    }
+    std::sort(times.begin(), times.end());
+    return times;
+}
+
+double changed_at(const std::vector<double>& times, double before_s, double seen_s) {
+    const auto next = std::upper_bound(times.begin(), times.end(), before_s);
+    return next != times.end() && *next <= seen_s ? *next : seen_s;
 }
 
 double last_step_s(const Record& record, const Scenario& scenario) {

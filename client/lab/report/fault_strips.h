@@ -2,6 +2,8 @@
 // itself and from the scenario's steps. Pure.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,6 +23,11 @@ inline constexpr std::size_t strips_max = 120;  // of one replica; neighbours ar
 // In order of their beginning.
 [[nodiscard]] std::vector<FaultStrip> fault_strips(const Record& record, const Scenario& scenario,
                                                    std::uint16_t replica, double end_s);
+// When events of a kind happened that were about `replica` or about nobody in particular, ascending.
+[[nodiscard]] std::vector<double> times_of(const Record& record, Event::Kind kind,
+                                           std::optional<std::uint16_t> replica);
+// Samples are rare: when one of `times` fell between two of them, that is when things changed; else when it was seen.
+[[nodiscard]] double changed_at(const std::vector<double>& times, double before_s, double seen_s);
 // When the last step of the scenario was done.
 [[nodiscard]] double last_step_s(const Record& record, const Scenario& scenario);
 

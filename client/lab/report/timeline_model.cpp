@@ -88,23 +88,14 @@ std::vector<Segment> bounded(const std::vector<Segment>& segments, double end_s)
     return merged(slots);
 }
 
-// Between two samples: when the runner noted a new view, if it did.
-double view_entered_at(const Record& record, double before_s, double seen_s) {
-    for (const Event& event : record.events) {
-        if (event.kind == Event::Kind::view && event.at_s > before_s && event.at_s <= seen_s) {
-            return event.at_s;
-        }
-    }
-    return seen_s;
-}
-
 std::vector<Segment> segments_of(const Record& record, std::uint16_t replica, double end_s) {
+    const std::vector<double> views = times_of(record, Event::Kind::view, std::nullopt);
     std::vector<Segment> points;  // from_s alone
     double before_s = 0;
     for (const Sample& sample : record.samples) {
         if (sample.replica == replica) {
             const bool moved = sample.up && !points.empty() && points.back().view < sample.view;
-            const double at_s = moved ? view_entered_at(record, before_s, sample.at_s) : sample.at_s;
+            const double at_s = moved ? changed_at(views, before_s, sample.at_s) : sample.at_s;
             points.push_back({at_s, 0, sample.up ? sample.role : "down", sample.view, sample.executed});
             before_s = sample.at_s;
         }

@@ -1,8 +1,6 @@
 // The page: everything that the record has is in it, nothing that the record has can break it, and it stays small.
 #include "client/lab/report.h"
 
-#include <chrono>
-
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -448,9 +446,7 @@ TEST(Report, of_a_huge_record_is_bounded_and_keeps_its_peaks) {
         run.verdict.violations.push_back(
             {Property::durable, "lost", {}, "k", {}, std::vector<std::size_t>(5'000, 1), {}});
     }
-    const auto begin = std::chrono::steady_clock::now();
     const std::string page = page_of(run);
-    EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(20));
     EXPECT_LT(page.size(), 1'500'000U);
     const Json timeline = data_of(page)[0]["timeline"];
     EXPECT_LE(timeline["series"]["rate"].size(), buckets_max);
