@@ -164,7 +164,8 @@ Answer<Evidence> read_evidence_file(const std::filesystem::path& path, const cry
     if (document.contains("cluster_id") && document["cluster_id"] != cluster_id.hex()) {
         return altered(fmt::format("{}: it is about another cluster than the one of --cluster", path.string()));
     }
-    if (document != evidence_document(*evidence, cluster_id)) {
+    // In any order of fields, but these and no others.
+    if (nlohmann::json(document) != nlohmann::json(evidence_document(*evidence, cluster_id))) {
         return altered(fmt::format("{}: not what `loyal evidence save` wrote; its id, or something else, was changed",
                                    path.string()));
     }
