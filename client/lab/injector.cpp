@@ -110,6 +110,9 @@ void Injector::perform(const Step& step) {
                 if (bad) {
                     set_broken(fmt::format("{} {}", device, id),
                                fmt::format("replica {}: {} {}", id, device, step.line));
+                    if (step.kind == Step::Kind::disk) {
+                        told_to_crash_.insert(id);  // it must not go on without its disk
+                    }
                 }
             }
             break;

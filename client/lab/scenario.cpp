@@ -274,7 +274,7 @@ class ScenarioParser {
         for (const std::string& word : fields.texts("violated")) {
             bool known = false;
             for (const Property property :
-                 {Property::agreement, Property::linearizable, Property::durable, Property::once}) {
+                 {Property::agreement, Property::linearizable, Property::durable, Property::once, Property::live}) {
                 if (word == name_of(property)) {
                     known = true;
                     expect.violated.push_back(property);
@@ -282,7 +282,7 @@ class ScenarioParser {
             }
             if (!known) {
                 fields.refuse("violated",
-                              fmt::format("\"{}\" is none of agreement, linearizable, durable, once", word));
+                              fmt::format("\"{}\" is none of agreement, linearizable, durable, once, live", word));
             }
         }
         expect.live = fields.flag("live", expect.live);
@@ -323,6 +323,12 @@ class ScenarioParser {
         for (const Step& step : scenario.steps) {
             const bool kills = step.kind == Step::Kind::kill || step.kind == Step::Kind::power_cut;
             const bool starts = step.kind == Step::Kind::restart || step.kind == Step::Kind::expect_restart_refused;
+            // A disk that fails, or a fault line that says so, may end a replica, too.
+            const bool may_end =
+                (step.kind == Step::Kind::disk && is_injection(step)) ||
+                (step.kind == Step::Kind::fault && (step.fault.kind == replica::FaultSpec::Kind::crash_stop ||
+                                                    step.fault.kind == replica::FaultSpec::Kind::crash_recovery));
+            somebody_unknown = somebody_unknown || may_end;
             if (!kills && !starts) {
                 continue;
             }
