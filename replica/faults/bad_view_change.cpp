@@ -199,8 +199,8 @@ NewView BadViewChange::broken(NewView message, std::uint64_t kind) const {
     constexpr std::uint64_t ways = 6;
     switch (kind % ways) {
         case 0: *own = set.front().voter == own->voter ? set.back() : set.front(); break;  // twice the same
-        case 1: set.pop_back(); break;                                         // too few
-        case 2:                                                                // one of another view
+        case 1: set.pop_back(); break;                                                     // too few
+        case 2:                                                                            // one of another view
             *own = pen_.sealed(plain(message.view.next()));
             break;
         case 3:  // one in another's name

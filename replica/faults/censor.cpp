@@ -19,6 +19,18 @@ struct Victim {
     Bytes key_prefix;  // empty: a client is meant
 };
 
+const Bytes& key_of(const kvstore::Operation& operation) {
+    return std::visit(
+        [](const auto& each) -> const Bytes& {
+            if constexpr (std::is_same_v<std::decay_t<decltype(each)>, kvstore::Range>) {
+                return each.begin;
+            } else {
+                return each.key;
+            }
+        },
+        operation);
+}
+
 class Censor final : public FaultModel {
  public:
     explicit Censor(Victim victim) : victim_(std::move(victim)) {}
@@ -46,16 +58,11 @@ class Censor final : public FaultModel {
             return true;
         }
         const auto operations = kvstore::decode_operations(envelope.operations, envelope.count);
-        return operations && std::any_of(operations->begin(), operations->end(), [this](const auto& operation) {
-                   return std::visit([this](const auto& each) { return is_victims(key_of(each)); }, operation);
-               });
+        const auto touches_victim = [this](const kvstore::Operation& operation) {
+            return is_victims(key_of(operation));
+        };
+        return operations && std::any_of(operations->begin(), operations->end(), touches_victim);
     }
-    template <class T>
-    [[nodiscard]] static const Bytes& key_of(const T& operation) {
-        return operation.key;
-    }
-    [[nodiscard]] static const Bytes& key_of(const kvstore::Range& range) { return range.begin; }
-
     Victim victim_;
 };
 
