@@ -124,6 +124,12 @@ std::string size_cell(const Json& bytes) {
     return kib < 1'024 ? fmt::format("{:.0f} KiB", kib) : fmt::format("{:.1f} MiB", kib / 1'024);
 }
 
+// The behaviours of a traitor say by themselves that it is one.
+std::string fault_cell(const std::string& fault) {
+    constexpr std::string_view kind = "byzantine ";
+    return shortened(fault.starts_with(kind) ? fault.substr(kind.size()) : fault, fault_bytes_max);
+}
+
 std::string uptime_cell(const Json& seconds) {
     if (!seconds.is_number()) {
         return "-";
@@ -163,7 +169,7 @@ std::string status_table(const Json& document) {
             continue;
         }
         const std::string fault = cell(row["fault"]);
-        if (fault.size() > fault_bytes_max) {
+        if (fault_cell(fault).ends_with("…")) {
             below += name + "fault " + fault + "\n";
         }
         const std::size_t alarms = row["alarms"].size();
@@ -176,9 +182,8 @@ std::string status_table(const Json& document) {
         }
         rows.push_back({cell(row["id"]), cell(row["role"]), cell(row["view"]), cell(row["executed"]),
                         cell(row["stable_checkpoint"]), cell(row["lag"]), clock_cell(row["clock"]),
-                        suspicion_cell(row["suspicion"]), shortened(fault, fault_bytes_max),
-                        uptime_cell(row["uptime_s"]), size_cell(row["db_bytes"]),
-                        alarms == 0 ? "-" : std::to_string(alarms)});
+                        suspicion_cell(row["suspicion"]), fault_cell(fault), uptime_cell(row["uptime_s"]),
+                        size_cell(row["db_bytes"]), alarms == 0 ? "-" : std::to_string(alarms)});
     }
     return table(rows) + below;
 }
