@@ -79,7 +79,7 @@ StartResult<void> set_mark(const fs::path& path, const char* name) {
 }
 
 StartResult<std::unique_ptr<kvstore::Store>> open_store(const fs::path& path, std::vector<std::string> tables,
-                                                        bool lazy) {
+                                                        bool lazy, const std::shared_ptr<DiskFaults>& faults) {
     kvstore::LmdbOptions options;
     options.path = path;
     options.tables = std::move(tables);
@@ -87,6 +87,9 @@ StartResult<std::unique_ptr<kvstore::Store>> open_store(const fs::path& path, st
     auto store = kvstore::LmdbStore::open(options);
     if (!store) {
         return refuse(store.error());
+    }
+    if (faults) {
+        return std::unique_ptr<kvstore::Store>(std::make_unique<FaultyStore>(std::move(*store), faults, !lazy));
     }
     return std::move(*store);
 }
@@ -100,12 +103,15 @@ kvstore::StateMachineOptions machine_options(const config::Cluster& cluster) {
 }
 
 StartResult<void> recover(const config::Cluster& cluster, OpenedData& data) {
-    auto log_store = open_store(data.path / "log", kvstore::ConsensusLog::log_tables(), false);
+    if (cluster.experiments) {
+        data.disk_faults = std::make_shared<DiskFaults>();
+    }
+    auto log_store = open_store(data.path / "log", kvstore::ConsensusLog::log_tables(), false, data.disk_faults);
     if (!log_store) {
         return refuse(log_store.error().code, log_store.error().message);
     }
     data.log_store = std::move(*log_store);
-    auto kv_store = open_store(data.path / "kv", kvstore::StateMachine::state_tables(), true);
+    auto kv_store = open_store(data.path / "kv", kvstore::StateMachine::state_tables(), true, data.disk_faults);
     if (!kv_store) {
         return refuse(kv_store.error().code, kv_store.error().message);
     }
@@ -169,7 +175,7 @@ StartResult<OpenedData> open_data_folder(const config::Cluster& cluster, std::ui
         return refuse(lock.error().code == Errc::conflict ? FatalCode::data_in_use : fatal_code_of(lock.error().code),
                       lock.error().message);
     }
-    OpenedData data{path, std::move(*lock), {}, {}, {}, {}, {}, false};
+    OpenedData data{path, std::move(*lock), {}, {}, {}, {}, {}, false, {}};
     for (const auto& check : {check_environments(path), check_marks(cluster, path, data.crashed_before)}) {
         if (!check) {
             return tl::unexpected<StartError>(check.error());

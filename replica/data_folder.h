@@ -20,6 +20,7 @@
 #include "kvstore/data_lock.h"
 #include "kvstore/state_machine.h"
 #include "kvstore/store.h"
+#include "replica/experiments/faulty_store.h"
 
 namespace loyal::replica {
 
@@ -39,6 +40,7 @@ struct OpenedData {
     std::unique_ptr<kvstore::ConsensusLog> log;
     consensus::Recovered recovered;
     bool crashed_before = false;  // the last process did not stop in order
+    std::shared_ptr<DiskFaults> disk_faults = {};  // of both stores; null unless the cluster allows experiments
 };
 
 // `--init`: makes the folder (0700) and its birth record. An error when it is there already.

@@ -2,13 +2,17 @@
 // each kind of failure with its own exit code (config/fatal.h).
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <thread>
 
+#include "replica/experiments/lasting_fault.h"
 #include "replica/replica.h"
 
 namespace {
@@ -22,8 +26,10 @@ struct Arguments {
     std::string key;
     std::string data;
     bool init = false;
-    std::string fault = "none";
+    std::string fault;
+    std::string start_after;
     std::string log_level = "info";
+    std::vector<std::string> all;  // the program's name first
 };
 
 void define(CLI::App& app, Arguments& arguments) {
@@ -32,7 +38,10 @@ void define(CLI::App& app, Arguments& arguments) {
     app.add_option("--key", arguments.key, "key file (default: keys/replica-N.key beside cluster.toml)");
     app.add_option("--data", arguments.data, "data folder (default: data/replica-N beside cluster.toml)");
     app.add_flag("--init", arguments.init, "create the data folder of a replica that never ran, and exit");
-    app.add_option("--fault", arguments.fault, "experiments: misbehave from the start (see `loyal fault list`)");
+    app.add_option("--fault", arguments.fault,
+                   "experiments: misbehave from the start, as in \"byzantine silent\" (see `loyal fault set --help`)");
+    app.add_option("--start-after", arguments.start_after,
+                   "experiments: be down for so long first, as in 3s, holding neither ports nor the data folder");
     app.add_option("--log-level", arguments.log_level, "trace, debug, info, warn, error")
         ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error"}));
     app.set_version_flag("--version", std::string("loyald ") + LOYAL_VERSION);
@@ -65,9 +74,13 @@ loyal::config::Cluster load(const Arguments& arguments) {
         fatal(FatalCode::config, "--id " + std::to_string(arguments.id) + " is no replica of " + arguments.config +
                                      ": it names the replicas 0 to " + std::to_string(cluster->replicas.size() - 1));
     }
-    if (arguments.fault != "none" && !cluster->experiments) {
-        fatal(FatalCode::config,
-              "--fault is refused: this cluster does not allow experiments (loyal cluster init --experiments)");
+    for (const auto& [option, value] :
+         {std::pair("--fault", &arguments.fault), std::pair("--start-after", &arguments.start_after)}) {
+        if (!value->empty() && *value != "none" && !cluster->experiments) {
+            fatal(FatalCode::config, std::string(option) +
+                                         " is refused: this cluster does not allow experiments "
+                                         "(loyal cluster init --experiments)");
+        }
     }
     return std::move(*cluster);
 }
@@ -86,8 +99,43 @@ loyal::crypto::Identity load_key(const Arguments& arguments, const loyal::config
     return std::move(key->identity);
 }
 
+// Of the command line, else one that outlives restarts, else of the cluster file; and where it is from.
+std::pair<std::string, std::string> choose_fault(const Arguments& arguments, const loyal::config::Cluster& cluster,
+                                                 std::uint16_t id, const std::filesystem::path& data) {
+    if (!arguments.fault.empty()) {
+        return {arguments.fault, "--fault"};
+    }
+    if (!cluster.experiments) {
+        return {"none", ""};
+    }
+    const auto kept = loyal::replica::kept_fault(data);
+    if (!kept) {
+        fatal(FatalCode::config, kept.error().message);
+    }
+    if (!kept->empty()) {
+        return {*kept, (data / "fault").string()};
+    }
+    const std::string& own = cluster.replicas[id].fault;
+    return {own.empty() ? "none" : own, "[[replica]] " + std::to_string(id) + " fault in " + arguments.config};
+}
+
+// Down, as a machine without power: nothing is opened yet, and SIGTERM ends the process as it ends any.
+void stay_down(const Arguments& arguments) {
+    if (arguments.start_after.empty()) {
+        return;
+    }
+    const auto down_ms = loyal::replica::parse_duration_ms(arguments.start_after);
+    if (!down_ms) {
+        fatal(FatalCode::config, "--start-after: " + down_ms.error().message);
+    }
+    (void)::prctl(PR_SET_NAME, "loyald");  // after execve of /proc/self/exe it would be "exe"
+    spdlog::info("event=down for_ms={}", *down_ms);
+    std::this_thread::sleep_for(std::chrono::milliseconds(*down_ms));
+}
+
 int run(const Arguments& arguments) {
     loyal::config::Cluster cluster = load(arguments);
+    stay_down(arguments);
     const auto id = static_cast<std::uint16_t>(arguments.id);
     const std::filesystem::path data =
         arguments.data.empty() ? cluster.data_path(id) : std::filesystem::path(arguments.data);
@@ -103,12 +151,12 @@ int run(const Arguments& arguments) {
     if (!opened) {
         fatal(opened.error().code, opened.error().message);
     }
-    loyal::replica::Replica replica({std::move(cluster), id, arguments.fault}, std::move(identity), std::move(*opened));
-    if (arguments.fault != "none") {
-        if (const auto set = replica.set_fault(arguments.fault); !set) {
-            loyal::replica::mark_stopped(data);
-            fatal(FatalCode::config, set.error().message);
-        }
+    const auto [fault, source] = choose_fault(arguments, cluster, id, data);
+    loyal::replica::Replica replica({std::move(cluster), id, fault, arguments.all}, std::move(identity),
+                                    std::move(*opened));
+    if (const auto begun = replica.begin_fault(); !begun) {
+        loyal::replica::mark_stopped(data);  // it never served
+        fatal(FatalCode::config, source + ": " + begun.error().message);
     }
     if (const auto listening = replica.listen(); !listening) {
         loyal::replica::mark_stopped(data);  // it never served
@@ -122,6 +170,7 @@ int run(const Arguments& arguments) {
 
 int main(int argc, char** argv) {
     Arguments arguments;
+    arguments.all.assign(argv, argv + argc);
     CLI::App app("loyald: one replica of a LoyalKV cluster");
     define(app, arguments);
     try {

@@ -62,9 +62,22 @@ Replica::State::State(ReplicaOptions replica_options, crypto::Identity key, Open
                            },
                            [this](LinkId link) { on_client_down(link); }}),
       http(loop, [this](const std::string& path) { return http_answer(path); }),
+      first_fault(first_model()),
       node(node_options(options), verifier, identity, data.recovered, *this),
       progress_at(started) {
     data.recovered.blocks.clear();  // the core holds what it needs of them
+    if (options.cluster.experiments) {
+        experiments = std::make_unique<Experiments>(
+            loop, options.cluster.replicas.size(), self, data.disk_faults,
+            [this](const LinkEnd& to, SharedBytes frame) {
+                if (const auto* peer = std::get_if<consensus::ReplicaId>(&to)) {
+                    peers.send(*peer, std::move(frame));
+                } else {
+                    clients.send(std::get<ClientLinkId>(to), std::move(frame));
+                }
+            },
+            [this] { flush(); });
+    }
     pool.emplace(verifier, verified, verify_threads());
     log_writer.emplace(*data.log, durable);
     executor.emplace(*data.machine, *data.kv_store, executor_results, ExecutorOptions{});
@@ -87,24 +100,6 @@ Result<void> Replica::State::listen() {
     }
     const config::ReplicaEntry& own = options.cluster.replicas[options.id];
     return http.listen(own.listen, own.http_port);
-}
-
-Result<void> Replica::State::set_fault(const std::string& line) {
-    auto fault = parse_fault(line).and_then([&](const FaultSpec& spec) {
-        return make_fault(spec, FaultContext{membership,
-                                             self,
-                                             identity,
-                                             options.id,
-                                             {},
-                                             options.cluster.timers.progress_min_ms,
-                                             options.cluster.timers.heartbeat_ms});
-    });
-    if (!fault) {
-        return tl::unexpected<Error>(std::move(fault.error()));
-    }
-    node.set_fault(std::move(*fault));
-    spdlog::warn("event=fault_set fault={}", node.fault());
-    return {};
 }
 
 void Replica::State::run() {
@@ -158,8 +153,8 @@ Result<void> Replica::listen() {
     return state_->listen();
 }
 
-Result<void> Replica::set_fault(const std::string& line) {
-    return state_->set_fault(line);
+Result<void> Replica::begin_fault() {
+    return state_->begin_first_fault();
 }
 
 void Replica::run() {

@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "config/cluster.h"
 #include "config/result.h"
@@ -17,7 +18,10 @@ namespace loyal::replica {
 struct ReplicaOptions {
     config::Cluster cluster;
     std::uint16_t id = 0;
-    std::string fault = "none";  // needs cluster.experiments
+    // In force from the start, a line as in replica/faults/fault_spec.h; needs cluster.experiments.
+    std::string fault = "none";
+    // Of this process, the program's name first: crash-recovery starts it again with them. May be empty otherwise.
+    std::vector<std::string> arguments = {};
 };
 
 class Replica {
@@ -27,8 +31,8 @@ class Replica {
 
     // Opens the three listening sockets. Errc::conflict names the port.
     [[nodiscard]] Result<void> listen();
-    // A line as in replica/faults/fault_spec.h. Errc::invalid_argument says what is wrong with it.
-    [[nodiscard]] Result<void> set_fault(const std::string& line);
+    // Puts the fault of the options in force; before run(). Errc::invalid_argument says what is wrong with the line.
+    [[nodiscard]] Result<void> begin_fault();
     // Serves until SIGTERM, SIGINT or stop(); then everything that was decided is on disk.
     void run();
     // From any thread.

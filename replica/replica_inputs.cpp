@@ -87,6 +87,9 @@ void Replica::State::on_client_up(Link& link, const consensus::ClientId& client)
 
 void Replica::State::on_client_down(LinkId link) {
     client_of.erase(link);
+    if (experiments) {
+        experiments->links.closed(link);
+    }
     node.client_disconnected(link);
 }
 
@@ -143,10 +146,16 @@ void Replica::State::on_peer_result(consensus::ReplicaId from, VerifyResult resu
         }
     }
     if (auto* message = std::get_if<PeerVerified>(&result.outcome)) {
+        if (experiments) {
+            experiments->trace.received(from, **message, monotonic_us());
+        }
         node.peer_message(from, std::move(*message));
     } else if (const auto* error = std::get_if<Error>(&result.outcome)) {
         count("peer", error->code);
         spdlog::debug("event=rejected peer={} why=\"{}\"", from.value, error->message);
+        if (result.proof) {
+            node.refused_peer_message(*result.proof);
+        }
         peers.strike(from, error->message);
     }
 }
@@ -177,7 +186,7 @@ void Replica::State::on_client_request(LinkId link, const consensus::ClientId& c
     if (auto* read_request = std::get_if<wire::Read>(&request)) {
         node.client_read(link, client, std::move(*read_request));
     } else if (const auto* status = std::get_if<wire::StatusRequest>(&request)) {
-        to_client(link, wire::StatusReply{status->nonce, status_json(report())});
+        answer_operator(link, wire::StatusReply{status->nonce, status_json(report())});
     } else if (const auto* fault = std::get_if<wire::Control>(&request)) {
         answer_control(link, client, *fault);
     }
@@ -216,10 +225,13 @@ void Replica::State::on_served(ServedRange range) {
 // A disk that is nearly full takes no new writes, says so, and recovers by itself (contract: a full disk loses
 // nothing).
 void Replica::State::on_disk(const DiskUse& use) {
-    disk_use = use;
+    disk_use = disk_use_measured = use;
+    if (experiments && experiments->disk->full()) {
+        disk_use.free_bytes = 0;
+    }
     const bool was_full = alarms.contains("disk_full");
     const std::uint64_t reserve = limits::disk_reserve_bytes + (was_full ? limits::disk_reserve_bytes / 8 : 0);
-    if (use.free_bytes < reserve) {
+    if (disk_use.free_bytes < reserve) {
         set_alarm("disk_full", "the disk of the data folder is nearly full: writes are refused until space is freed");
         node.refuse_writes(wire::RefusalCode::disk_full);
     } else if (was_full) {

@@ -12,17 +12,37 @@ namespace loyal::replica {
 void Replica::State::send(consensus::ReplicaId to, const consensus::PeerMessage& message) {
     Bytes frame = wire::encode(message);
     node.outgoing_frame(to, frame);
-    peers.send(to, std::make_shared<const Bytes>(std::move(frame)));
+    leave(to, message, std::make_shared<const Bytes>(std::move(frame)));
+}
+
+void Replica::State::leave(consensus::ReplicaId to, const consensus::PeerMessage& message, SharedBytes frame) {
+    if (!experiments) {
+        peers.send(to, std::move(frame));
+        return;
+    }
+    experiments->trace.sent(to, message, monotonic_us());
+    experiments->links.send(to, std::move(frame));
 }
 
 void Replica::State::send_each(const std::vector<consensus::ReplicaId>& to, const consensus::PeerMessage& message) {
     const SharedBytes frame = std::make_shared<const Bytes>(wire::encode(message));
     for (const consensus::ReplicaId replica : to) {
-        peers.send(replica, frame);
+        leave(replica, message, frame);
     }
 }
 
 void Replica::State::to_client(LinkId link, const wire::ReplicaMessage& message) {
+    for (Bytes& frame : wire::encode_frames(message)) {
+        SharedBytes shared = std::make_shared<const Bytes>(std::move(frame));
+        if (experiments) {
+            experiments->links.send(link, std::move(shared));
+        } else {
+            clients.send(link, std::move(shared));
+        }
+    }
+}
+
+void Replica::State::answer_operator(LinkId link, const wire::ReplicaMessage& message) {
     for (Bytes& frame : wire::encode_frames(message)) {
         clients.send(link, std::make_shared<const Bytes>(std::move(frame)));
     }
@@ -57,15 +77,6 @@ void Replica::State::serve_committed(const consensus::ServeCommitted& request) {
     // One range at a time for each peer: it asks again when it has it.
     if (being_served.insert(request.to).second) {
         background->serve(request);
-    }
-}
-
-void Replica::State::accuse(const consensus::Accuse& evidence) {
-    ++accusations;
-    const consensus::Evidence& proof = evidence.evidence;
-    if (accused.emplace(proof.culprit, proof.kind).second) {
-        spdlog::warn("event=accuse culprit={} evidence={} first={} second={}", proof.culprit.value,
-                     consensus::name_of(proof.kind), to_hex(proof.first), to_hex(proof.second));
     }
 }
 

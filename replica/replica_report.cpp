@@ -13,6 +13,7 @@ namespace {
 // Committed but not executed for so long: the executor or the disk is stuck.
 constexpr std::chrono::seconds stuck_after{5};
 constexpr std::int64_t clock_alarm_us = 1'000'000;
+constexpr std::chrono::seconds compare_clocks_every{1};
 
 }  // namespace
 
@@ -34,11 +35,39 @@ void Replica::State::watch_progress() {
         progress_height = node.executed_height();
         progress_at = now;
     }
-    const std::int64_t behind = clock.behind_wall_us();
-    if (behind > clock_alarm_us || behind < -clock_alarm_us) {
-        set_alarm("clock", "the wall clock was stepped; this replica's clock moves toward it by 20 ms a second");
+    watch_clock();
+}
+
+void Replica::State::watch_clock() {
+    const auto now = std::chrono::steady_clock::now();
+    const std::int64_t behind_us = clock.behind_wall_us();
+    const auto now_us = std::chrono::duration_cast<std::chrono::microseconds>(now.time_since_epoch()).count();
+    if (const auto step_us = clock_steps.observe(behind_us, static_cast<std::uint64_t>(now_us))) {
+        spdlog::warn("event=clock_step by_ms={}", *step_us / 1'000);
+    }
+    if (behind_us > clock_alarm_us || behind_us < -clock_alarm_us) {
+        set_alarm("clock_step", "the wall clock was stepped; this replica's clock moves toward it by 20 ms a second");
+    } else {
+        clear_alarm("clock_step");
+    }
+    if (now - clocks_compared_at < compare_clocks_every) {
+        return;
+    }
+    clocks_compared_at = now;
+    const ClockView view = node.clock_view();
+    const std::string precision = std::to_string(options.cluster.timers.precision_ms) + " ms";
+    // Half of it is what a correct clock may be off real time; at all of it, this replica's word is refused (rule H2).
+    if (view.outside_by_us > static_cast<std::int64_t>(options.cluster.timers.precision_ms) * 1'000 / 2) {
+        set_alarm("clock", "this replica's clock differs from the majority's by more than half of precision_ms (" +
+                               precision + "): check its time service");
     } else {
         clear_alarm("clock");
+    }
+    if (view.verdict == ClockVerdict::scattered) {
+        set_alarm("clocks", "the replicas' clocks differ by more than precision_ms (" + precision +
+                                "): check their time services");
+    } else {
+        clear_alarm("clocks");
     }
 }
 
@@ -54,7 +83,7 @@ Report Replica::State::report() const {
     std::vector<consensus::Height> said = r.core.peer_committed;
     std::sort(said.begin(), said.end(), std::greater<>());
     r.peer_committed_max = said.size() >= membership.quorum().w ? said[membership.quorum().w - 1].value : 0;
-    r.fault = node.fault();
+    r.fault = faults_in_force();
     r.uptime_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
     r.replicas = membership.replicas.size();
     r.quorum = membership.quorum().q;
@@ -74,6 +103,7 @@ Report Replica::State::report() const {
     r.links_expelled = peers.expelled() + clients.expelled();
     r.rejected = rejected;
     r.accusations = accusations;
+    r.accusations_by = accusations_by;
 
     r.verify_queue = pool->waiting();
     r.log_queue = log_writer->waiting();
@@ -93,6 +123,9 @@ Report Replica::State::report() const {
     r.execute_durations = &executor->execute_durations();
     r.state_durations = &executor->write_durations();
     r.clock_behind_wall_s = static_cast<double>(clock.behind_wall_us()) * 1e-6;
+    r.clock_steps = clock_steps.count();
+    r.clock = node.clock_view();
+    r.verifications = signatures.count();
     r.executes = std::chrono::steady_clock::now() - progress_at < stuck_after;
     for (const auto& [name, text] : alarms) {
         r.alarms.push_back(text);
@@ -112,35 +145,6 @@ HttpAnswer Replica::State::http_answer(const std::string& path) const {
         return {is_healthy(now) ? 200U : 503U, "application/json", health_json(now) + "\n"};
     }
     return {404, "text/plain", "only /metrics and /health are here\n"};
-}
-
-Result<std::string> Replica::State::control(const std::string& command) {
-    constexpr std::string_view fault = "fault ";
-    if (!command.starts_with(fault)) {
-        return fail(Errc::invalid_argument, "unknown command \"" + command + "\"");
-    }
-    return set_fault(command.substr(fault.size())).map([&] { return node.fault(); });
-}
-
-// Experiments: allowed by the cluster file and for admins only; a disabled switch answers with an error.
-void Replica::State::answer_control(LinkId link, const consensus::ClientId& client, const wire::Control& request) {
-    const auto refuse = [&](wire::RefusalCode code, std::string why) {
-        to_client(link, wire::Refusal{self, code, true, {}, request.nonce, std::move(why)});
-    };
-    if (!options.cluster.experiments) {
-        refuse(wire::RefusalCode::not_allowed, "this cluster was not initialised with --experiments");
-        return;
-    }
-    if ((clients.rights_of(client) & kvstore::right_admin) == 0) {
-        refuse(wire::RefusalCode::not_allowed, "only a client with the admin right may set faults");
-        return;
-    }
-    const Result<std::string> done = control(request.command);
-    if (!done) {
-        refuse(wire::RefusalCode::invalid, done.error().message);
-        return;
-    }
-    to_client(link, wire::ControlReply{request.nonce, *done});
 }
 
 }  // namespace loyal::replica

@@ -13,8 +13,12 @@
 #include "crypto/identity.h"
 #include "replica/background.h"
 #include "replica/client_gateway.h"
-#include "replica/clock.h"
+#include "replica/clock_steps.h"
+#include "replica/control.h"
+#include "replica/counted_verifier.h"
 #include "replica/executor.h"
+#include "replica/experiments/experiments.h"
+#include "replica/experiments/faulty_clock.h"
 #include "replica/http_server.h"
 #include "replica/inbox.h"
 #include "replica/log_writer.h"
@@ -25,6 +29,12 @@
 #include "replica/verify_pool.h"
 
 namespace loyal::replica {
+
+// CLOCK_MONOTONIC.
+[[nodiscard]] inline std::uint64_t monotonic_us() {
+    const auto now = std::chrono::steady_clock::now().time_since_epoch();
+    return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(now).count());
+}
 
 // Messages of a batch that the event loop may check itself, and how long they may be: votes, small envelopes.
 inline constexpr std::size_t checks_here_max = 4;
@@ -38,12 +48,13 @@ struct Replica::State final : NodePort {
     void send(consensus::ReplicaId to, const consensus::PeerMessage& message) override;
     void send_each(const std::vector<consensus::ReplicaId>& to, const consensus::PeerMessage& message) override;
     void to_client(LinkId link, const wire::ReplicaMessage& message) override;
+    void leave(consensus::ReplicaId to, const consensus::PeerMessage& message, SharedBytes frame);
     void persist(consensus::Persist persist) override;
     void execute(consensus::BlockPtr block) override;
     void admit(LinkId link, crypto::Verified<consensus::Envelope> envelope) override;
     void read(LinkId link, wire::Read request, consensus::Height lock) override;
     void serve_committed(const consensus::ServeCommitted& request) override;
-    void accuse(const consensus::Accuse& evidence) override;
+    void accuse(const consensus::Accuse& accusation) override;  // replica_evidence.cpp
     void note(const std::string& text) override;
     std::uint64_t wall_us() override;
 
@@ -71,18 +82,44 @@ struct Replica::State final : NodePort {
     void relieve_pressure();
     void count(const std::string& author, Errc reason);
 
+    // ---- Evidence (replica_evidence.cpp)
+    void recover_evidence();
+    [[nodiscard]] Result<std::string> evidence_json() const;  // at most control_text_bytes_max
+
     // ---- Operators (replica_report.cpp)
     [[nodiscard]] Report report() const;
     [[nodiscard]] HttpAnswer http_answer(const std::string& path) const;
     void set_alarm(const std::string& name, const std::string& text);
     void clear_alarm(const std::string& name);
     void watch_progress();
+    void watch_clock();
+
+    // ---- Orders and experiments (replica_control.cpp)
     void answer_control(LinkId link, const consensus::ClientId& client, const wire::Control& request);
+    [[nodiscard]] Result<std::string> obey(const FaultSpec& spec);
+    [[nodiscard]] Result<std::string> obey(const NetShow& question);
+    [[nodiscard]] Result<std::string> obey(const NetHeal& order);
+    [[nodiscard]] Result<std::string> obey(const NetSet& order);
+    [[nodiscard]] Result<std::string> obey(const ClockFault& fault);
+    [[nodiscard]] Result<std::string> obey(const Pause& pause);
+    [[nodiscard]] Result<std::string> obey(const DiskFault& fault);
+    [[nodiscard]] Result<std::string> obey(const TraceSince& since);
+    [[nodiscard]] Result<std::string> obey(const EvidenceList& question);
+    [[nodiscard]] Result<std::string> rot(std::uint64_t bits);
+    [[nodiscard]] Result<void> set_fault(const FaultSpec& spec);
+    [[nodiscard]] Result<void> begin_first_fault();
+    // All of them, as `status` shows them: "byzantine silent; net to=1 drop=0.3"; "none".
+    [[nodiscard]] std::string faults_in_force() const;
+    [[nodiscard]] Result<std::unique_ptr<FaultModel>> first_model();
+    [[nodiscard]] Result<std::unique_ptr<FaultModel>> make_model(const FaultSpec& spec) const;
+    [[nodiscard]] Result<void> add_accomplices(const FaultSpec& spec, FaultContext& context) const;
+    [[nodiscard]] Result<void> check_process_fault(const FaultSpec& spec) const;
+    void put_in_force(const FaultSpec& spec, std::unique_ptr<FaultModel> model);
+    [[noreturn]] void crash();
+    // Past bad links: who can break them must be able to hear that they are broken.
+    void answer_operator(LinkId link, const wire::ReplicaMessage& message);
 
     [[nodiscard]] Result<void> listen();
-    // A line of replica/control.h; the answer, or what is wrong with it.
-    [[nodiscard]] Result<std::string> control(const std::string& command);
-    [[nodiscard]] Result<void> set_fault(const std::string& line);
     void run();
     void begin_stop(const std::string& why);
 
@@ -91,9 +128,10 @@ struct Replica::State final : NodePort {
     OpenedData data;
     consensus::ReplicaId self;
     consensus::Membership membership;
-    crypto::Ed25519Verifier signatures;
+    CountedVerifier signatures;
     consensus::MessageVerifier verifier;
-    SlewedClock clock;
+    FaultyClock clock;
+    ClockSteps clock_steps;
     std::chrono::steady_clock::time_point started;
     std::chrono::milliseconds tick;
 
@@ -112,6 +150,8 @@ struct Replica::State final : NodePort {
     ClientGateway clients;
     HttpServer http;
     std::map<LinkId, consensus::ClientId> client_of;
+    std::unique_ptr<Experiments> experiments;  // null in clusters that are not made for them
+    Result<std::unique_ptr<FaultModel>> first_fault;
     Node node;
 
     std::set<consensus::ReplicaId> peers_up;
@@ -121,13 +161,15 @@ struct Replica::State final : NodePort {
     bool peers_paused = false;
     bool stopping = false;
     std::set<consensus::ReplicaId> being_served;
-    DiskUse disk_use;
+    DiskUse disk_use, disk_use_measured;  // a disk that is told to be full is less free than it is
     std::map<std::string, std::string> alarms;
     std::map<std::string, std::uint64_t> rejected;
-    std::set<std::pair<consensus::ReplicaId, consensus::EvidenceKind>> accused;
-    std::uint64_t accusations = 0;
+    std::vector<consensus::Evidence> evidence;  // all that the log holds and will hold; bounded by the core
+    std::uint64_t accusations = 0;              // of this run
+    std::map<std::pair<std::uint16_t, std::string>, std::uint64_t> accusations_by;
     consensus::Height progress_height;
     std::chrono::steady_clock::time_point progress_at;
+    std::chrono::steady_clock::time_point clocks_compared_at;
 
     // Last, so that their threads end before anything that they use.
     std::optional<VerifyPool> pool;

@@ -114,12 +114,13 @@ Answer<Exit> set_fault(const Globals& globals, const FaultOptions& options) {
         }
         orders.push_back({id, "fault " + line});
     }
-    const Answer<std::vector<Told>> told = admin->give(orders);
+    const bool ends_faults = spec->kind == replica::FaultSpec::Kind::none;
+    const Answer<std::vector<Told>> told = admin->give(orders, ends_faults ? Reach::patient : Reach::all);
     if (!told) {
         return tl::unexpected<Failure>(told.error());
     }
     print_told(globals, *told);
-    if (spec->kind != replica::FaultSpec::Kind::none) {
+    if (!ends_faults) {
         warn_of_too_many(*admin);
     }
     return Exit::done;

@@ -74,6 +74,9 @@ Answer<Exit> change_links(const Globals& globals, const Links& links_of, const C
     if (const Answer<void> sound = change(trial); !sound) {
         return tl::unexpected<Failure>(sound.error());
     }
+    if (const auto allowed = replica::parse_link_fault(to_string(trial)); !allowed) {
+        return refuse_input(allowed.error().message);
+    }
     Answer<Operator> operator_ = Operator::open(globals);
     if (!operator_) {
         return tl::unexpected<Failure>(std::move(operator_.error()));

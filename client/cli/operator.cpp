@@ -152,7 +152,7 @@ Answer<std::vector<Told>> Operator::give(const std::vector<Order>& orders, Reach
         return tl::unexpected<Failure>(checked.error());
     }
     look_who_answers(orders, reach);
-    if (!unreachable_.empty() && reach == Reach::all) {
+    if (!unreachable_.empty() && reach != Reach::whoever) {
         return refuse_unreachable(unreachable_, "nothing was changed anywhere");
     }
     std::vector<std::pair<Order, std::future<Result<std::string>>>> waiting;

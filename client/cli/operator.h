@@ -25,7 +25,9 @@ struct Told {
 // What to do when some of the replicas do not answer.
 enum class Reach : std::uint8_t {
     all,      // nothing is done
-    whoever,  // those that answer are told (to heal is better than not to), and the others are named at the end
+    patient,  // they may be down for a moment (crash-recovery): waited for within the time-out, then nothing is done
+    whoever,  // waited for, too; then those that answer are told (to heal is better than not to), and the others are
+              // named at the end
 };
 
 class Operator {

@@ -24,14 +24,15 @@ std::string fault_of(const ClusterOfProcesses& cluster, int id) {
 bool reachable(const ClusterOfProcesses& cluster, int id) {
     return cluster.status_of(id)["reachable"] == true;
 }
-bool alive(pid_t pid) {
-    return ::kill(pid, 0) == 0;
-}
 // The letter of proc(5): R, S, T (stopped), Z ...
 char state_of(pid_t pid) {
     const std::string text = read_text("/proc/" + std::to_string(pid) + "/stat");
     const std::size_t end = text.rfind(')');
     return end == std::string::npos ? '?' : text.at(end + 2);
+}
+// A zombie is not: who has to take it out of the process table is not ours to say.
+bool alive(pid_t pid) {
+    return ::kill(pid, 0) == 0 && state_of(pid) != 'Z';
 }
 
 // ---- Crashes
@@ -80,6 +81,7 @@ TEST(CrashFault, crash_recovery_dies_and_comes_back_again_and_again_until_it_is_
         EXPECT_TRUE(alive(pid)) << "in place: the pid file stays right";
         EXPECT_TRUE(eventually([&] { return reachable(cluster, 2); }, 20s)) << "and comes back";
         EXPECT_EQ(cluster.pid_of(2), pid);
+        EXPECT_EQ(read_text("/proc/" + std::to_string(pid) + "/comm"), "loyald\n") << "found by its name, too";
         EXPECT_THAT(fault_of(cluster, 2), AnyOf("crash-recovery --every 1500ms --down 500ms", "?"));
     }
     ASSERT_EQ(cluster.loyal({"put", "during", "2"}).exit, 0);
@@ -259,7 +261,8 @@ TEST(DiskFault, a_full_disk_refuses_writes_serves_reads_and_recovers_when_mended
     ASSERT_EQ(cluster.loyal({"disk", "all", "full"}).exit, 0);
     EXPECT_EQ(fault_of(cluster, 1), "disk full");
     const Ran put = cluster.loyal({"put", "k", "during", "--timeout", "2s"});
-    EXPECT_EQ(put.exit, 3) << put.error;
+    EXPECT_TRUE(put.exit == 3 || put.exit == 4) << put.error;
+    EXPECT_THAT(put.error, HasSubstr("disk_full"));
     EXPECT_THAT(cluster.status_of(0)["alarms"].dump(), HasSubstr("disk"));
     EXPECT_EQ(cluster.get("k"), "before");
     ASSERT_EQ(cluster.loyal({"disk", "all", "mend"}).exit, 0);

@@ -62,10 +62,41 @@ class ArgumentsTest : public ::testing::Test {
 };
 
 TEST_F(ArgumentsTest, every_command_has_help_with_an_example) {
-    for (const char* words :
-         {"",       "cluster", "cluster init", "cluster up", "cluster down", "cluster wipe", "cluster logs",
-          "status", "put",     "get",          "del",        "cas",          "import",       "export",
-          "bench",  "fault",   "fault set",    "fault list", "traitor",      "version"}) {
+    for (const char* words : {"",
+                              "cluster",
+                              "cluster init",
+                              "cluster up",
+                              "cluster down",
+                              "cluster wipe",
+                              "cluster logs",
+                              "status",
+                              "put",
+                              "get",
+                              "del",
+                              "cas",
+                              "import",
+                              "export",
+                              "bench",
+                              "fault",
+                              "fault set",
+                              "fault list",
+                              "fault clear",
+                              "traitor",
+                              "net",
+                              "net drop",
+                              "net delay",
+                              "net duplicate",
+                              "net reorder",
+                              "net rate",
+                              "net cut",
+                              "net partition",
+                              "net isolate",
+                              "net show",
+                              "net heal",
+                              "clock",
+                              "pause",
+                              "disk",
+                              "version"}) {
         const std::string text = words;
         std::istringstream stream(text);
         std::vector<std::string> arguments(std::istream_iterator<std::string>(stream), {});

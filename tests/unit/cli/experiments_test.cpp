@@ -129,7 +129,7 @@ TEST_F(ExperimentCommands, what_is_wrong_is_named_before_anybody_is_asked) {
         {{"net", "partition", "0", "/"}, "no replica"},
         {{"net", "isolate", "x"}, "x"},
         {{"net", "heal", "0"}, "both ends"},
-        {{"net", "explode"}, "explode"},
+        {{"net", "explode"}, "subcommand"},
         {{"clock", "1", "offset"}, "unit"},
         {{"clock", "1", "offset", "5"}, "unit"},
         {{"clock", "1", "forward", "5s"}, "forward"},
