@@ -92,8 +92,11 @@ Deposition::Cause cause_of(const Record& record, const Deposition& deposition, d
     if (was_down(record, deposition.old_primary, deposition.at_s)) {
         return Deposition::Cause::death;
     }
+    // Proof is noticed by asking, so a little later than the replicas had it; a time-out that they name comes first
+    // then.
+    const double known_s = deposition.at_s + (deposition.time_out.empty() ? shortly_s : 0.0);
     if (std::any_of(record.evidence.begin(), record.evidence.end(), [&](const EvidenceFound& found) {
-            return found.culprit == deposition.old_primary && found.at_s <= deposition.at_s;
+            return found.culprit == deposition.old_primary && found.at_s <= known_s;
         })) {
         return Deposition::Cause::proof;
     }

@@ -41,7 +41,7 @@ struct Marks {
 [[nodiscard]] nlohmann::ordered_json histories_model(const Record& record, const Verdict& verdict);
 
 // ---- Shared with the words of the page
-// The time that the picture has: the end of the run or of whatever came last.
+// The time that the picture has: the end of the run; of whatever came last when that is not known.
 [[nodiscard]] double end_of(const Record& record);
 [[nodiscard]] double seconds_of(const Record& record, std::uint64_t ns);
 [[nodiscard]] bool is_client(std::uint16_t id);

@@ -70,6 +70,13 @@ std::string message_text(const Message& message) {
                        message.height, message.detail);
 }
 
+std::string sentence(std::string text) {
+    if (!text.empty() && text.front() >= 'a' && text.front() <= 'z') {
+        text.front() = static_cast<char>(text.front() - 'a' + 'A');
+    }
+    return text.empty() || text.ends_with('.') ? text : text + ".";
+}
+
 // What the culprit said: as the evidence has it, or else as it was seen on the wire.
 std::vector<std::string> statements_of(const EvidenceFound& found, const Record& record) {
     if (found.statements.size() >= 2) {
@@ -84,13 +91,14 @@ std::vector<std::string> statements_of(const EvidenceFound& found, const Record&
     return found.statements;
 }
 
-std::string proof_html(const EvidenceFound& found, const Record& record) {
+std::string proof_html(const EvidenceFound& found, const std::set<std::uint16_t>& holders, const Record& record) {
     std::string text = fmt::format(
         "<article class=\"proof\">\n<h4>{} against replica {} <span class=\"{}\">{}</span></h4>\n"
-        "<p>{} Held by replica {} since {}.</p>\n",
+        "<p>{} Held by {}, first seen at {}.</p>\n",
         html(found.kind), found.culprit, found.verified ? "good" : "bad",
-        found.verified ? "✓ verified offline, with the public keys alone" : "✗ not verified", html(found.explanation),
-        found.by, html(seconds_text(found.at_s)));
+        found.verified ? "✓ verified offline, with the public keys alone" : "✗ not verified",
+        html(sentence(found.explanation)), html(replicas_text({holders.begin(), holders.end()})),
+        html(seconds_text(found.at_s)));
     const std::vector<std::string> statements = statements_of(found, record);
     if (!statements.empty()) {
         text += "<div class=\"statements\">\n";
@@ -267,7 +275,9 @@ std::string evidence_html(const Record& record, const Verdict& verdict) {
     }
     // The first proof of each kind against each culprit; others hold the same.
     std::vector<const EvidenceFound*> chosen;
+    std::map<std::pair<std::uint16_t, std::string>, std::set<std::uint16_t>> holders;
     for (const EvidenceFound& candidate : found) {
+        holders[{candidate.culprit, candidate.kind}].insert(candidate.by);
         const auto same = std::find_if(chosen.begin(), chosen.end(), [&](const EvidenceFound* other) {
             return other->culprit == candidate.culprit && other->kind == candidate.kind;
         });
@@ -279,7 +289,7 @@ std::string evidence_html(const Record& record, const Verdict& verdict) {
     }
     std::string text;
     for (std::size_t i = 0; i < std::min(chosen.size(), evidence_max); ++i) {
-        text += proof_html(*chosen[i], record);
+        text += proof_html(*chosen[i], holders[{chosen[i]->culprit, chosen[i]->kind}], record);
     }
     const std::size_t left_out = found.size() - std::min(chosen.size(), evidence_max);
     if (left_out > 0) {

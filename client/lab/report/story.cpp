@@ -162,7 +162,7 @@ std::string cause_text(const Deposition& deposition) {
         case Deposition::Cause::silence:
             return fmt::format("the time-out for silence fired, suspicion of it had reached phi {:.1f}{}",
                                deposition.phi.value_or(0), quiet);
-        case Deposition::Cause::proof: return "proof of its guilt was held by then" + quiet;
+        case Deposition::Cause::proof: return "there was proof of its guilt" + quiet;
         case Deposition::Cause::progress:
             return fmt::format("it still sent heartbeats, so it was the time-out for progress that fired{}", quiet);
         case Deposition::Cause::planned: break;
@@ -229,22 +229,48 @@ std::string unanswered(const Verdict& verdict) {
 
 // ---- Why
 
-std::string evidence(const Record& record, const Verdict& verdict) {
-    std::map<std::uint16_t, const EvidenceFound*> first;
-    for (const EvidenceFound& found : verdict.evidence.empty() ? record.evidence : verdict.evidence) {
-        const auto [place, is_new] = first.emplace(found.culprit, &found);
-        if (!is_new && found.at_s < place->second->at_s) {
-            place->second = &found;
+// All proofs against one replica.
+struct Conviction {
+    std::set<std::uint16_t> holders;
+    std::set<std::string> kinds;
+    double first_s = 0;
+    std::string explanation;  // of the first kind
+    bool verified = true;
+};
+
+std::map<std::uint16_t, Conviction> convictions(const std::vector<EvidenceFound>& evidence) {
+    std::map<std::uint16_t, Conviction> all;
+    for (const EvidenceFound& found : evidence) {
+        const auto [place, is_new] = all.try_emplace(found.culprit);
+        Conviction& conviction = place->second;
+        conviction.first_s = is_new ? found.at_s : std::min(conviction.first_s, found.at_s);
+        if (conviction.kinds.empty() || found.kind < *conviction.kinds.begin()) {
+            conviction.explanation = found.explanation;
         }
+        conviction.kinds.insert(found.kind);
+        conviction.holders.insert(found.by);
+        conviction.verified = conviction.verified && found.verified;
     }
+    return all;
+}
+
+std::string evidence(const Record& record, const Verdict& verdict) {
+    const auto first = convictions(verdict.evidence.empty() ? record.evidence : verdict.evidence);
     std::string text;
-    for (const auto& [culprit, found] : first) {
-        say(text, fmt::format("Replica {} was convicted{}: replica {} held the first proof at {}, {}{}{}", culprit,
-                              lied(record, culprit) ? "" : ", ALTHOUGH NOBODY HAD TOLD IT TO LIE", found->by,
-                              seconds_text(found->at_s), readable(found->kind, 16),
-                              found->explanation.empty() ? "" : " (" + clause(readable(found->explanation)) + ")",
-                              found->verified ? ", and it verifies offline with the cluster's public keys alone."
-                                              : ", which was not verified."));
+    for (const auto& [culprit, conviction] : first) {
+        std::vector<std::string> kinds;
+        for (const std::string& kind : conviction.kinds) {
+            kinds.push_back(readable(kind, 16));
+        }
+        say(text,
+            fmt::format("Replica {} was convicted{}: {} {} proof {} against it, first seen at {}{}, and {}.", culprit,
+                        lied(record, culprit) ? "" : ", ALTHOUGH NOBODY HAD TOLD IT TO LIE",
+                        replicas_text({conviction.holders.begin(), conviction.holders.end()}),
+                        conviction.holders.size() == 1 ? "holds" : "hold", listed(kinds),
+                        seconds_text(conviction.first_s),
+                        conviction.explanation.empty() ? "" : " (" + clause(readable(conviction.explanation)) + ")",
+                        conviction.verified ? "it verifies offline with the cluster's public keys alone"
+                                            : "not all of it was verified"));
     }
     std::vector<std::uint16_t> unproven;
     std::copy_if(record.traitors.begin(), record.traitors.end(), std::back_inserter(unproven),

@@ -388,7 +388,7 @@ class Timeline {
     }
     const cap = suspicion.threshold * 2.5;
     const dashes = ['', '6 3', '2 3', '8 3 2 3', '1 2', '10 4'];
-    const shown = suspicion.peers.filter(peer => Math.max(...peer.phi.map(phi => phi || 0)) >= 1);
+    const shown = suspicion.peers.filter(peer => Math.max(...peer.phi.map(phi => phi || 0)) >= suspicion.threshold / 2);
     const style = peer => `stroke-dasharray:${dashes[peer.id % dashes.length] || 'none'}`;
     const colour = peer => `phi p${peer.id % 4}`;
     this.heading('Suspicion (phi) of', shown.map(peer => [

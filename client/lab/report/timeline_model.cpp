@@ -213,7 +213,7 @@ Json series_json(const Record& record, double end_s) {
 
 // The highest suspicion that any other replica had of each, in every bucket; null when nobody suspected anybody much.
 Json suspicion_json(const Record& record, double threshold, double end_s) {
-    constexpr double worth_showing = 1.0;
+    const double worth_showing = threshold / 2;
     const double width_s = std::max(bucket_width(end_s), end_s / 80);  // samples are rarer than operations
     const auto count = static_cast<std::size_t>(std::max(1.0, std::ceil(end_s / width_s - 1e-9)));
     std::map<std::uint16_t, std::vector<Json>> by_replica;
@@ -320,6 +320,9 @@ double seconds_of(const Record& record, std::uint64_t ns) {
 
 double end_of(const Record& record) {
     double end_s = record.end_s;
+    if (end_s > 0 && std::isfinite(end_s)) {
+        return end_s;  // what is read back afterwards is not part of the picture
+    }
     if (!record.samples.empty()) {
         end_s = std::max(end_s, record.samples.back().at_s);
     }

@@ -28,10 +28,10 @@ TEST(Story, of_an_equivocating_primary_tells_gap_view_change_proof_and_numbers) 
     EXPECT_THAT(story.seen, HasSubstr("The longest time without an answer was 815 ms, from 1.53 s to 2.34 s, while the "
                                       "faults were in force."));
     EXPECT_THAT(story.seen, HasSubstr("At 2.31 s the replicas left view 0 and its primary, replica 0, for view 1 under "
-                                      "replica 1: proof of its guilt was held by then"));
+                                      "replica 1: there was proof of its guilt"));
     EXPECT_THAT(story.seen, HasSubstr("277 before"));
     EXPECT_THAT(story.because, HasSubstr("Two quorums of 3 among 4 share at least 2 replicas"));
-    EXPECT_THAT(story.because, HasSubstr("Replica 0 was convicted: replica 2 held the first proof at 1.52 s, E1"));
+    EXPECT_THAT(story.because, HasSubstr("Replica 0 was convicted: replica 2 holds proof E1 against it, first seen at 1.52 s"));
     EXPECT_THAT(story.because, HasSubstr("verifies offline"));
     EXPECT_THAT(story.because, HasSubstr("That is what was seen."));
     EXPECT_THAT(story.because, Not(HasSubstr("BROKEN")));
@@ -111,6 +111,21 @@ TEST(Depositions, name_the_time_out_that_the_replicas_name) {
         sample.time_out = sample.replica == 2 ? "an older one" : "";
     }
     EXPECT_EQ(cause_of(run, 8), Deposition::Cause::progress) << "it had named that one before";
+}
+
+TEST(Depositions, proof_that_was_asked_for_a_little_later_counts_unless_a_time_out_is_named) {
+    lab::Run run = equivocating_primary();
+    run.record.evidence[0].at_s = 2.9;
+    EXPECT_EQ(cause_of(run, 8), Deposition::Cause::proof);
+    for (Sample& sample : run.record.samples) {
+        sample.time_out = sample.replica == 2 && sample.at_s > 2.2 ? "no progress" : "";
+    }
+    EXPECT_EQ(cause_of(run, 8), Deposition::Cause::time_out);
+    run.record.evidence[0].at_s = 7;
+    for (Sample& sample : run.record.samples) {
+        sample.time_out.clear();
+    }
+    EXPECT_EQ(cause_of(run, 8), Deposition::Cause::progress) << "that proof is of something later";
 }
 
 TEST(Depositions, do_not_believe_traitors) {
