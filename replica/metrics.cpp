@@ -49,6 +49,18 @@ class Page {
         }
         families_.push_back(std::move(family));
     }
+    void evidence(const std::map<std::pair<std::uint16_t, std::string>, std::uint64_t>& proofs) {
+        MetricFamily family{
+            "loyal_evidence_held", "Proofs of a peer's misbehaviour in the log.", MetricType::Gauge, {}};
+        for (const auto& [offence, count] : proofs) {
+            ClientMetric metric;
+            metric.label.push_back({"culprit", std::to_string(offence.first)});
+            metric.label.push_back({"kind", offence.second});
+            metric.gauge.value = static_cast<double>(count);
+            family.metric.push_back(std::move(metric));
+        }
+        families_.push_back(std::move(family));
+    }
     // 1 for what holds now.
     void state(const char* name, const char* help, const char* label, const std::string& value) {
         MetricFamily family{name, help, MetricType::Gauge, {}};
@@ -112,6 +124,7 @@ void add_protocol(Page& page, const Report& report) {
     page.counter("loyal_guard_refusals_total", "Signatures refused because they would contradict earlier ones.",
                  report.node.guard_refusals);
     page.counter("loyal_accusations_total", "Proofs of a peer's misbehaviour.", report.accusations);
+    page.evidence(report.accusations_by);
 }
 
 void add_detector(Page& page, const Report& report) {
