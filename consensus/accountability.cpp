@@ -2,7 +2,7 @@
 // everything signed that passes, also at what others carry along (votes in certificates, VIEW-CHANGEs in a NEW-VIEW):
 // who tells different things to different replicas is found out when these two talk to each other. Accuses only of what
 // check_evidence accepts, so that whoever reads the proof later comes to the same verdict. Changes no vote and gates no
-// message.
+// message; E1 against the leader of the current view asks for the next one.
 #include <algorithm>
 #include <utility>
 
@@ -153,7 +153,8 @@ void Core::State::examine(const NewView& message) {
     }
 }
 
-// A proposal of any view, against the blocks of its height that are known here.
+// A proposal of any view, against the blocks of its height that are known here, committed ones too: a leader that is
+// caught is deposed whenever it is caught (V1).
 void Core::State::examine(const BlockPtr& block) {
     if (crash_mode) {
         return;
@@ -164,10 +165,10 @@ void Core::State::examine(const BlockPtr& block) {
                other->id != block->id;
     };
     if (const auto kept = held.find(header.height); kept != held.end() && differs(kept->second.block)) {
-        accuse(evidence_of_proposals(leader_of(header.view, quorum.n), *kept->second.block, *block));
+        on_equivocation(kept->second.block, block);
     }
     if (const BlockPtr other = tree.find_block(differs)) {
-        accuse(evidence_of_proposals(leader_of(header.view, quorum.n), *other, *block));
+        on_equivocation(other, block);
     }
 }
 

@@ -182,6 +182,19 @@ TEST_F(Accusing, a_productive_traitor_fills_no_disk) {
     EXPECT_GE(kinds_at(1).size(), 8U);
 }
 
+// V1: proof against the leader of the current view asks for the next one, whenever it turns up.
+TEST(Accountability, a_second_proposal_for_a_committed_height_deposes_the_leader) {
+    TestCluster cluster{Shape{}};
+    cluster.submit(0, "a");
+    cluster.run(20);
+    ASSERT_GE(cluster.status(1).committed.height, Height(1));
+    ASSERT_EQ(cluster.status(1).promised, View(0));
+    const BlockPtr other = cluster.block(0, View(0), cluster.genesis(), Hlc(), "b");
+    ASSERT_TRUE(cluster.inject(0, 1, Propose{other, Height(0)}));
+    EXPECT_FALSE(cluster.replicas[1].accusations.empty());
+    EXPECT_EQ(cluster.status(1).promised, View(1));
+}
+
 // A replica that voted for the losing side of an equivocation, and cannot tell any more what won at that height, must
 // not vote in this view again.
 TEST(Accountability, the_loser_of_an_equivocation_never_votes_for_the_winner) {
