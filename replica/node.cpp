@@ -343,12 +343,13 @@ void Node::remember(const std::vector<consensus::Evidence>& evidence) {
 }
 
 void Node::start(std::uint64_t wall_ms) {
-    state_->wall_ms = wall_ms;
+    State& s = *state_;
+    s.wall_ms = s.fault ? s.fault->wall_ms(wall_ms) : wall_ms;
     consensus::Effects effects;
-    state_->core.start(effects);
-    state_->core.check_invariants();
-    state_->apply(effects);
-    state_->step(consensus::ClockReading{wall_ms});
+    s.core.start(effects);
+    s.core.check_invariants();
+    s.apply(effects);
+    s.step(consensus::ClockReading{s.wall_ms});
 }
 
 void Node::peer_message(consensus::ReplicaId from, crypto::Verified<consensus::PeerMessage> message) {
