@@ -8,6 +8,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "client/lab/evidence_words.h"
 #include "client/lab/sim_plan.h"
 #include "config/bytes.h"
 #include "consensus/evidence.h"
@@ -218,9 +219,7 @@ class Recorder final : public sim::Observer {
         found.id = to_hex(consensus::evidence_id(evidence).view());
         found.explanation = consensus::explanation_of(evidence.kind);
         found.verified = verified;
-        if (const auto subject = consensus::subject_of(evidence)) {
-            found.statements = {fmt::format("view {}, height {}", subject->view.value, subject->height.value)};
-        }
+        found.statements = words_of(evidence);
         if (held_.insert({by.value, found.id}).second) {
             note(found.at_s, Event::Kind::evidence, found.culprit,
                  fmt::format("replica {} holds proof {} against replica {}", by.value, found.kind, found.culprit));
