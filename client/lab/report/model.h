@@ -15,7 +15,7 @@ inline constexpr std::size_t segments_max = 240;   // of a lane
 inline constexpr std::size_t marks_max = 200;      // of the list of events
 inline constexpr std::size_t messages_max = 140;   // of the message exchange
 inline constexpr std::size_t operations_max = 60;  // of a violation's picture
-inline constexpr std::size_t violations_max = 12;
+inline constexpr std::size_t violations_max = 4;   // of each property
 
 // One thing that happened, as the chart marks it and the list explains it; numbered from 1 in order of time.
 struct Mark {
@@ -37,7 +37,9 @@ struct Marks {
                                                     const Verdict& verdict);
 // Columns and arrows; null when no messages were recorded.
 [[nodiscard]] nlohmann::ordered_json sequence_model(const Record& record);
-// One picture for each violation that names operations: who asked for what, when, and was answered what.
+// The first violations of each property, in order.
+[[nodiscard]] std::vector<const Violation*> violations_shown(const Verdict& verdict);
+// One picture for each of these that names operations: who asked for what, when, and was answered what.
 [[nodiscard]] nlohmann::ordered_json histories_model(const Record& record, const Verdict& verdict);
 
 // ---- Shared with the words of the page

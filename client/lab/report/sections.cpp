@@ -317,12 +317,13 @@ std::string findings_html(const Run& run, std::size_t number) {
                             finding.meaning);
     }
     text += "</ul>\n";
-    for (std::size_t i = 0; i < std::min(verdict.violations.size(), violations_max); ++i) {
-        text += violation_html(verdict.violations[i], run.record, number, i);
+    const std::vector<const Violation*> shown = violations_shown(verdict);
+    for (std::size_t i = 0; i < shown.size(); ++i) {
+        text += violation_html(*shown[i], run.record, number, i);
     }
-    if (verdict.violations.size() > violations_max) {
-        text += fmt::format("<p class=\"note\">{} left out.</p>\n",
-                            html(counted(verdict.violations.size() - violations_max, "more violation")));
+    if (verdict.violations.size() > shown.size()) {
+        text += fmt::format("<p class=\"note\">{} of the same kinds left out.</p>\n",
+                            html(counted(verdict.violations.size() - shown.size(), "more violation")));
     }
     return text;
 }

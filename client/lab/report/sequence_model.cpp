@@ -218,12 +218,21 @@ Json sequence_model(const Record& record) {
             {"later", chosen.later}};
 }
 
+std::vector<const Violation*> violations_shown(const Verdict& verdict) {
+    std::map<Property, std::size_t> counts;
+    std::vector<const Violation*> shown;
+    for (const Violation& violation : verdict.violations) {
+        if (counts[violation.property]++ < violations_max) {
+            shown.push_back(&violation);
+        }
+    }
+    return shown;
+}
+
 Json histories_model(const Record& record, const Verdict& verdict) {
     Json pictures = Json::array();
-    for (const Violation& violation : verdict.violations) {
-        if (pictures.size() >= violations_max) {
-            break;
-        }
+    for (const Violation* shown : violations_shown(verdict)) {
+        const Violation& violation = *shown;
         Json rows = Json::array();
         for (const std::size_t index : violation.operations) {
             if (index >= record.operations.size() || rows.size() >= operations_max) {

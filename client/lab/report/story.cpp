@@ -4,6 +4,7 @@
 #include <array>
 #include <map>
 #include <set>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -314,8 +315,17 @@ std::string safety(const Record& record, const Verdict& verdict) {
         held.push_back("no request was executed twice");
     }
     std::string text = held.empty() ? "" : capitalised(listed(held)) + ".";
+    std::map<Property, std::uint64_t> counts;
     for (const Violation& violation : verdict.violations) {
-        say(text, fmt::format("BROKEN: {}{}", readable(violation.text), violation.text.ends_with('.') ? "" : "."));
+        ++counts[violation.property];
+    }
+    for (const Violation& violation : verdict.violations) {
+        const std::uint64_t count = std::exchange(counts[violation.property], 0);
+        if (count > 0) {  // the first of its property stands for the others
+            say(text,
+                fmt::format("BROKEN: {}{}{}", readable(violation.text), violation.text.ends_with('.') ? "" : ".",
+                            count > 1 ? fmt::format(" And {} of this kind.", counted(count - 1, "more finding")) : ""));
+        }
     }
     return text;
 }
@@ -333,6 +343,15 @@ std::string arithmetic(const Record& record, const Scenario& scenario, const Ver
                             "Two quorums of {} among {} share at least {}, so one of them is honest: no two "
                             "contradicting decisions can both gather a quorum.",
                             record.q, record.n, counted(overlap, "replica"));
+    }
+    if (verdict.agreement != false) {
+        const std::size_t believed = scenario.cluster.quorum().w;
+        return broken && traitor_count >= believed
+                   ? fmt::format(
+                         "A client of this model believes {}, and {} lied: that is enough to make it believe "
+                         "anything.",
+                         believed == 1 ? "a single answer" : fmt::format("{} equal answers", believed), traitor_count)
+                   : "";
     }
     return fmt::format(
         "Two quorums of {} among {} need to share no more than {}, and {} lied: both can then be made "

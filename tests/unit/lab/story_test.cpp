@@ -31,7 +31,8 @@ TEST(Story, of_an_equivocating_primary_tells_gap_view_change_proof_and_numbers) 
                                       "replica 1: there was proof of its guilt"));
     EXPECT_THAT(story.seen, HasSubstr("277 before"));
     EXPECT_THAT(story.because, HasSubstr("Two quorums of 3 among 4 share at least 2 replicas"));
-    EXPECT_THAT(story.because, HasSubstr("Replica 0 was convicted: replica 2 holds proof E1 against it, first seen at 1.52 s"));
+    EXPECT_THAT(story.because,
+                HasSubstr("Replica 0 was convicted: replica 2 holds proof E1 against it, first seen at 1.52 s"));
     EXPECT_THAT(story.because, HasSubstr("verifies offline"));
     EXPECT_THAT(story.because, HasSubstr("That is what was seen."));
     EXPECT_THAT(story.because, Not(HasSubstr("BROKEN")));
@@ -45,6 +46,20 @@ TEST(Story, of_a_broken_run_says_what_broke_and_why_it_could) {
     EXPECT_THAT(story.because, HasSubstr("Two quorums of 2 among 3 need to share no more than 1 replica"));
     EXPECT_THAT(story.because, HasSubstr("sign no votes"));
     EXPECT_THAT(story.because, Not(HasSubstr("had the same state")));
+}
+
+TEST(Story, of_many_violations_tells_one_of_each_property_and_how_many_more) {
+    lab::Run run = lie_among_crash_tolerant();
+    run.verdict.agreement = true;
+    run.verdict.violations.erase(run.verdict.violations.begin());
+    for (int i = 0; i < 7; ++i) {
+        run.verdict.violations.push_back(run.verdict.violations.front());
+    }
+    run.scenario.cluster.fault_model = consensus::FaultModel::crash;
+    const Story story = story_of(run);
+    EXPECT_THAT(story.because, HasSubstr("explains what client 3 read. And 7 more findings of this kind."));
+    EXPECT_THAT(story.because, HasSubstr("A client of this model believes a single answer, and 1 lied"));
+    EXPECT_THAT(story.because, Not(HasSubstr("Two quorums")));
 }
 
 TEST(Story, tells_the_death_and_return_of_a_replica_and_why_it_is_not_as_expected) {
