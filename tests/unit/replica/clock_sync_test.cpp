@@ -96,7 +96,7 @@ TEST(ClockSyncTest, each_peer_is_asked_in_its_turn_about_once_a_second) {
         }
     }
     EXPECT_EQ(asked[0], 0);
-    for (const std::size_t peer : {1, 2, 3}) {
+    for (const std::size_t peer : {1UL, 2UL, 3UL}) {
         EXPECT_GE(asked[peer], 14) << peer;  // ten seconds, the first two of them in quarters
         EXPECT_LE(asked[peer], 17) << peer;
     }
@@ -228,7 +228,7 @@ TEST(ClockSyncTest, a_clock_of_its_own_is_outside_by_how_much_it_is_off) {
     for (const std::int64_t off_us : {-700'000, 9'000'000}) {
         Bench bench;
         bench.ahead_us[0] = off_us;
-        for (const std::size_t peer : {1, 2, 3}) {
+        for (const std::size_t peer : {1UL, 2UL, 3UL}) {
             bench.exchange(peer, 200, 300);
         }
         const ClockView view = bench.view();
@@ -241,7 +241,7 @@ TEST(ClockSyncTest, a_clock_of_its_own_is_outside_by_how_much_it_is_off) {
 TEST(ClockSyncTest, clocks_that_are_all_over_the_place_have_no_majority) {
     Bench bench;
     bench.ahead_us = {0, 1'000'000, 2'000'000, 3'000'000};
-    for (const std::size_t peer : {1, 2, 3}) {
+    for (const std::size_t peer : {1UL, 2UL, 3UL}) {
         bench.exchange(peer, 200, 300);
     }
     EXPECT_EQ(bench.view().verdict, ClockVerdict::scattered);
@@ -253,7 +253,7 @@ TEST(ClockSyncTest, clocks_that_are_all_over_the_place_have_no_majority) {
 struct Jumps : ::testing::Test {
     void all_answer(int rounds = 2) {
         for (int i = 0; i < rounds; ++i) {
-            for (const std::size_t peer : {1, 2, 3}) {
+            for (const std::size_t peer : {1UL, 2UL, 3UL}) {
                 bench.exchange(peer, 200, 300);
             }
         }

@@ -131,7 +131,7 @@ TEST(ClockWorldTest, nodes_find_out_how_far_apart_their_clocks_are) {
     world.start();
     world.run_until(3 * sim::second);
     const ClockView view = world.nodes[0]->clock_view();
-    for (const std::size_t peer : {1, 2, 3}) {
+    for (const std::size_t peer : {1UL, 2UL, 3UL}) {
         ASSERT_TRUE(view.peers[peer]) << peer;
         EXPECT_NEAR(static_cast<double>(view.peers[peer]->offset_us),
                     static_cast<double>(world.true_offset_us(peer, 0)), 1'500);
@@ -160,7 +160,7 @@ TEST(ClockWorldTest, a_jump_is_noticed_by_all_and_blamed_on_the_one_who_jumped) 
         world.run_until(4 * sim::second);
         world.clocks[1].jump(by_ms);
         world.run_until(10 * sim::second);
-        for (const std::size_t i : {0, 2, 3}) {
+        for (const std::size_t i : {0UL, 2UL, 3UL}) {
             const ClockView view = world.nodes[i]->clock_view();
             EXPECT_EQ(view.peer_jumps, (std::vector<std::uint64_t>{0, 1, 0, 0})) << i;
             EXPECT_EQ(view.own_jumps, 0U) << i;
