@@ -80,6 +80,24 @@ void Core::State::trust_committed(ReplicaId from, View view, Height height) {
     }
 }
 
+// The other side of rule 8c: what a leader says in its view is about its own chain there. One that caught up with a later
+// view's chain before it heard of that view must not lend its height to its own blocks, which were never committed.
+Height Core::State::committed_to_tell() const {
+    if (!crash_mode || !leads(vs.entered) || !rules.has("8c-own")) {
+        return committed.height;
+    }
+    Height at = std::min(committed.height, vs.prep.block.height);
+    while (at.value > 0) {
+        const auto known = committed_ids.find(at);
+        const auto own = tree.ancestor(vs.prep.block, at);
+        if (known != committed_ids.end() && own && *own == known->second) {
+            break;
+        }
+        at = at.minus(1);
+    }
+    return at;
+}
+
 void Core::State::commit(const BlockRef& block, std::optional<Certificate> certificate) {
     switch (tree.contains(block, committed)) {
         case Relation::yes: break;

@@ -188,6 +188,7 @@ struct Core::State {
     void learn_commit_of(View view, const std::vector<Vote>& votes_of_view);
     void commit(const BlockRef& block, std::optional<Certificate> certificate);
     void trust_committed(ReplicaId from, View view, Height height);
+    [[nodiscard]] Height committed_to_tell() const;
     void execute_committed();
     void on_executed(const Executed& result);
     void check_executed_digest(Height height);
@@ -235,6 +236,7 @@ struct Core::State {
     [[nodiscard]] bool silent_leader() const;
     [[nodiscard]] bool lags_behind() const;
     [[nodiscard]] std::uint64_t progress_ms(View view) const;           // Tp
+    [[nodiscard]] std::uint64_t message_delay_ms() const;               // MSGDELAY of now (H3)
     [[nodiscard]] std::uint64_t progress_ticks() const;                 // of the entered view
     [[nodiscard]] std::uint64_t first_progress_ticks(View view) const;  // L2
     [[nodiscard]] std::uint64_t now_ms() const { return tick * options.tick_ms; }

@@ -236,7 +236,7 @@ void Core::State::heartbeat() {
     }
     last_heartbeat_sent = tick;
     announced = committed.height;
-    send(std::nullopt, Heartbeat{vs.entered, vs.promised, committed.height, vs.prep.block.height});
+    send(std::nullopt, Heartbeat{vs.entered, vs.promised, committed_to_tell(), vs.prep.block.height});
 }
 
 void Core::State::note_leader_sign(View view) {

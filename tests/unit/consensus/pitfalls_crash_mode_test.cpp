@@ -105,6 +105,38 @@ TEST(Pitfall18, the_leaders_committed_height_counts_in_its_own_view_only) {
         {"8c"});
 }
 
+// The other side of 18. R0 leads view 0 and is cut off with R3, who has its b; the others commit x in view 1. R0 comes
+// back and learns of x, but not yet of view 1: what it says as the leader of view 0 must not commit b at R3.
+TEST(Pitfall18, a_leader_that_caught_up_with_a_later_view_says_nothing_of_its_own_blocks) {
+    expect_rule_matters(
+        [](const std::vector<std::string>& off) {
+            TestCluster cluster(crash_shape(5, off));
+            propose_to(cluster, 0, {3}, "b");
+            cut(cluster);
+            change_view(cluster, {1, 2, 4}, View(1));
+            cluster.submit(1, "x", 2);
+            cluster.run(30, {1, 2, 4});
+            EXPECT_TRUE(cluster.executed_text(1, "x"));
+            for (int i = 0; i < 600 && !cluster.executed_text(0, "x"); ++i) {
+                for (const std::size_t member : {0UL, 1UL}) {
+                    cluster.tick(member);
+                }
+                cluster.deliver([](const Packet& packet) {
+                    const bool catches_up = is<Heartbeat>(packet) || is<Fetch>(packet) || is<Blocks>(packet);
+                    return among(packet, {0, 1}) && catches_up;
+                });
+            }
+            EXPECT_TRUE(cluster.executed_text(0, "x"));
+            EXPECT_EQ(cluster.status(0).entered, View(0));
+            cut(cluster);
+            cluster.tick(0, 30);
+            cluster.deliver([](const Packet& packet) { return is<Heartbeat>(packet) && from_to(packet, 0, 3); });
+            cluster.check_agreement();
+            return cluster.executed_text(3, "b");
+        },
+        {"8c-own"});
+}
+
 // The promise of 17's leader: what it did not write, it did not lock.
 TEST(CrashMode, a_restarted_backup_is_asked_before_it_moves_everybody) {
     TestCluster cluster(crash_shape(3, {}));
