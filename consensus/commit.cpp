@@ -80,8 +80,9 @@ void Core::State::trust_committed(ReplicaId from, View view, Height height) {
     }
 }
 
-// The other side of rule 8c: what a leader says in its view is about its own chain there. One that caught up with a later
-// view's chain before it heard of that view must not lend its height to its own blocks, which were never committed.
+// The other side of rule 8c: what a leader says in its view is about its own chain there. One that caught up with a
+// later view's chain before it heard of that view must not lend its height to its own blocks, which were never
+// committed.
 Height Core::State::committed_to_tell() const {
     if (!crash_mode || !leads(vs.entered) || !rules.has("8c-own")) {
         return committed.height;

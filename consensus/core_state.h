@@ -236,6 +236,7 @@ struct Core::State {
     [[nodiscard]] bool silent_leader() const;
     [[nodiscard]] bool lags_behind() const;
     [[nodiscard]] std::uint64_t progress_ms(View view) const;           // Tp
+    [[nodiscard]] std::uint64_t message_delay_ms() const;               // MSGDELAY of now (H3)
     [[nodiscard]] std::uint64_t progress_ticks() const;                 // of the entered view
     [[nodiscard]] std::uint64_t first_progress_ticks(View view) const;  // L2
     [[nodiscard]] std::uint64_t now_ms() const { return tick * options.tick_ms; }

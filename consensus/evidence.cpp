@@ -17,7 +17,6 @@ namespace {
 using crypto::CanonicalReader;
 using crypto::CanonicalWriter;
 
-constexpr std::uint8_t kinds = 7;
 constexpr std::size_t overhead_bytes = 1 + 2 + 3 * 4;  // kind, culprit, three lengths
 
 Evidence pair_of(EvidenceKind kind, ReplicaId culprit, Bytes one, Bytes other) {
@@ -70,12 +69,12 @@ Result<EvidenceSubject> subject_of_hiding(const Evidence& evidence) {
 }  // namespace
 
 const char* name_of(EvidenceKind kind) {
-    static constexpr std::array<const char*, kinds> names = {"E1", "E2", "E3", "E4", "E5", "E6", "E7"};
+    static constexpr std::array<const char*, evidence_kinds> names = {"E1", "E2", "E3", "E4", "E5", "E6", "E7"};
     return names.at(static_cast<std::size_t>(kind) - 1);
 }
 
 const char* explanation_of(EvidenceKind kind) {
-    static constexpr std::array<const char*, kinds> texts = {
+    static constexpr std::array<const char*, evidence_kinds> texts = {
         "as primary it signed two different blocks for one view and height",
         "it signed votes for two chains in one view, of which only one can continue the other",
         "its view change hides a block that it had voted to prepare in an earlier view",
@@ -105,7 +104,7 @@ Result<Evidence> decode_evidence(ByteView bytes) {
         const ByteView view = in.sized(limits::evidence_bytes_max);
         part->assign(view.begin(), view.end());
     }
-    if (!in.finish() || kind < 1 || kind > kinds || evidence.culprit.value >= limits::replicas_max) {
+    if (!in.finish() || kind < 1 || kind > evidence_kinds || evidence.culprit.value >= limits::replicas_max) {
         return fail(Errc::invalid_argument, "malformed evidence");
     }
     evidence.kind = static_cast<EvidenceKind>(kind);

@@ -25,6 +25,7 @@ enum class EvidenceKind : std::uint8_t {
     bad_new_view = 6,      // E6: a signed NEWVIEW that breaks V5
     two_view_changes = 7,  // E7: two VIEW-CHANGEs, or two NEWVIEWs, for one view
 };
+inline constexpr std::size_t evidence_kinds = 7;
 [[nodiscard]] const char* name_of(EvidenceKind kind);         // "E1" ...
 [[nodiscard]] const char* explanation_of(EvidenceKind kind);  // one sentence for a person
 

@@ -7,8 +7,7 @@
 namespace loyal::consensus {
 namespace {
 
-constexpr std::size_t kinds = 7;
-static_assert(limits::evidence_per_culprit_max > kinds &&
+static_assert(limits::evidence_per_culprit_max > evidence_kinds &&
               limits::evidence_kept_max >= limits::evidence_per_culprit_max);
 
 }  // namespace
@@ -24,7 +23,7 @@ bool EvidenceBook::wants(ReplicaId culprit, EvidenceKind kind, View view) const 
     const auto& of_culprit = found->second;
     const std::size_t kept = std::accumulate(of_culprit.begin(), of_culprit.end(), std::size_t{0},
                                              [](std::size_t sum, const auto& entry) { return sum + entry.second; });
-    return kept + (kinds - of_culprit.size()) < limits::evidence_per_culprit_max;
+    return kept + (evidence_kinds - of_culprit.size()) < limits::evidence_per_culprit_max;
 }
 
 void EvidenceBook::add(ReplicaId culprit, EvidenceKind kind, View view) {

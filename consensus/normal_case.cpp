@@ -125,10 +125,10 @@ void Core::State::hold_proposal(const BlockPtr& block) {
     const std::uint64_t physical = header.hlc.wall_ms();
     if (rules.has("H2")) {
         if (physical > wall_ms + options.precision_ms) {
-            const std::uint64_t early_max = 2 * options.precision_ms + options.message_delay_ms;
+            const std::uint64_t early_max = 2 * options.precision_ms + message_delay_ms();
             proposal.time = physical > wall_ms + options.precision_ms + early_max ? HeldProposal::Time::late
                                                                                   : HeldProposal::Time::early;
-        } else if (physical + options.precision_ms + options.message_delay_ms < wall_ms) {
+        } else if (physical + options.precision_ms + message_delay_ms() < wall_ms) {
             proposal.time = HeldProposal::Time::late;
         }
     }

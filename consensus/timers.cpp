@@ -30,6 +30,16 @@ std::uint64_t Core::State::progress_ms(View view) const {
     return rules.has("T6") ? std::min(doubled, options.progress_max_ms) : doubled;
 }
 
+// H3: a tenth more for every doubling of the time-outs, so that a setting that is too small for the network heals (PBTS
+// with adaptive SynchronyParams). Bounded like the doublings.
+std::uint64_t Core::State::message_delay_ms() const {
+    std::uint64_t delay_ms = options.message_delay_ms;
+    for (std::uint64_t i = 0; i < std::min(backoff, backoff_shift_max) && rules.has("H3"); ++i) {
+        delay_ms += delay_ms / 10;
+    }
+    return delay_ms;
+}
+
 std::uint64_t Core::State::progress_ticks() const {
     return std::max<std::uint64_t>(1, ticks_of(progress_ms(vs.entered)));
 }
@@ -109,16 +119,23 @@ bool Core::State::has_work() const {
                        [](const EnvelopePool::Entry& entry) { return entry.at_leader_tick.has_value(); });
 }
 
-// T4. Between five and ten missing heartbeats phi decides, once enough intervals of this view are known.
+// T4. Between five and ten missing heartbeats phi decides, once enough intervals of this view are known. Doubles with
+// every other time-out: heartbeats queue behind blocks on a narrow link, and views that end before their first block
+// passed would follow one another for ever.
 bool Core::State::silent_leader() const {
     const std::uint64_t silence_ms = (tick - last_leader_sign) * options.tick_ms;
-    if (leads(vs.entered) || silence_ms < silence_heartbeats_min * options.heartbeat_ms) {
+    const auto limit_ms = [&](std::uint64_t missing) {
+        const std::uint64_t shift = rules.has("T4-backoff") ? std::min(backoff, backoff_shift_max) : 0;
+        return std::min((missing * options.heartbeat_ms) << shift,
+                        std::max(options.progress_max_ms, missing * options.heartbeat_ms));
+    };
+    if (leads(vs.entered) || silence_ms < limit_ms(silence_heartbeats_min)) {
         return false;
     }
     const HeartbeatWindow& heard = heartbeats.at(leader().value);
     const bool suspicious =
         options.adaptive && rules.has("T4-phi") && heard.trained() && heard.phi(now_ms()) >= options.phi_threshold;
-    return suspicious || silence_ms >= silence_heartbeats * options.heartbeat_ms;
+    return suspicious || silence_ms >= limit_ms(silence_heartbeats);
 }
 
 // T1, T5 and T3 are suspended while w peers, one of them correct, have committed more than W beyond what was executed

@@ -25,7 +25,7 @@ using consensus::Vote;
 
 constexpr std::size_t headers_max = 128;
 constexpr std::uint64_t interval_heartbeats = 4;
-constexpr std::uint64_t kinds = 7;
+constexpr std::uint64_t lie_kinds = 7;
 
 class BadViewChange final : public FaultModel {
  public:
@@ -143,7 +143,7 @@ ViewChange BadViewChange::false_claim(std::uint64_t kind, ReplicaId to) const {
     target.height = target.height.next();
     const BlockRef block{target.height, consensus::header_id(context_.membership.context, target)};
     const bool with_proof = !is_crash_model(context_);
-    switch (kind % kinds) {
+    switch (kind % lie_kinds) {
         case 0:  // a block that nobody certified
             message.lock = {LockView(view), block};
             if (with_proof) {
@@ -167,7 +167,7 @@ ViewChange BadViewChange::false_claim(std::uint64_t kind, ReplicaId to) const {
                 message.certificate = proof;
             }
             break;
-        default: message.new_view = View(limits::view_max - 1 - made_ % kinds);
+        default: message.new_view = View(limits::view_max - 1 - made_ % lie_kinds);
     }
     return pen_.sealed(std::move(message));
 }

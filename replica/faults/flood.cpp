@@ -11,7 +11,7 @@ namespace {
 using consensus::PeerMessage;
 
 constexpr std::size_t messages_per_tick = 32;
-constexpr std::uint64_t kinds = 16;
+constexpr std::uint64_t junk_kinds = 16;
 constexpr std::size_t junk_value_bytes = 768;
 constexpr std::uint64_t heights_ahead = 64;
 
@@ -59,7 +59,7 @@ crypto::Digest digest_from(std::uint64_t draw) {
 
 // Mostly votes, each well signed and for another block: the messages that a correct replica must look at.
 PeerMessage Flood::junk(std::uint64_t draw) const {
-    switch (draw % kinds) {
+    switch (draw % junk_kinds) {
         case 0: return consensus::Fetch{consensus::Fetch::What::committed, consensus::Height(1), {}};
         case 1: return consensus::Fetch{consensus::Fetch::What::by_id, {}, {digest_from(draw), digest_from(~draw)}};
         case 2: return consensus::Fetch{consensus::Fetch::What::new_view, {}, {}};

@@ -86,8 +86,8 @@ ReplicaId Forge::somebody_else(ReplicaId than) const {
 PeerMessage Forge::forgery(std::uint64_t kind, ReplicaId to) const {
     const View view = watch_.entered();
     const BlockPtr block = invented(view);
-    constexpr std::uint64_t kinds = 8;
-    switch (kind % kinds) {
+    constexpr std::uint64_t forgery_kinds = 8;
+    switch (kind % forgery_kinds) {
         case 0: return vote_of(somebody_else(to), block->ref());
         case 1: {  // in its own name, for what it might have voted for, but not signed by it
             Vote vote = vote_of(context_.self, last_ ? last_->ref() : block->ref());

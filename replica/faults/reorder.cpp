@@ -11,7 +11,7 @@ namespace {
 
 using Admitted = crypto::Verified<consensus::Envelope>;
 
-constexpr std::size_t held_max = 256;  // envelopes; then they leave early
+constexpr std::size_t envelopes_held_max = 256;  // envelopes; then they leave early
 
 class Reorder final : public FaultModel {
  public:
@@ -27,7 +27,7 @@ class Reorder final : public FaultModel {
             return one(std::move(envelope));
         }
         held_.push_back(std::move(envelope));
-        return held_.size() >= held_max ? release() : std::vector<Admitted>();
+        return held_.size() >= envelopes_held_max ? release() : std::vector<Admitted>();
     }
     [[nodiscard]] Misdeeds tick(std::uint64_t now_ms) override {
         Misdeeds deeds;

@@ -14,7 +14,7 @@ using consensus::Height;
 
 // Left of the time-out for two vote rounds: a commit re-arms it (T1).
 constexpr std::uint64_t delay_percent = 80;
-constexpr std::size_t held_max = 4096;  // messages; then the oldest leave early
+constexpr std::size_t messages_held_max = 4096;  // messages; then the oldest leave early
 
 class SlowPrimary final : public FaultModel {
  public:
@@ -52,7 +52,7 @@ std::optional<Height> SlowPrimary::lowest_held() const {
 
 std::vector<PeerSend> SlowPrimary::hold(PeerSend send, std::uint64_t due_ms) {
     std::vector<PeerSend> out;
-    if (held_.size() >= held_max) {
+    if (held_.size() >= messages_held_max) {
         out.push_back(std::move(held_.front().send));
         held_.pop_front();
     }

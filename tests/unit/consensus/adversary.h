@@ -18,8 +18,8 @@ struct Chaos {
     std::uint64_t window = 8;
     std::vector<std::string> rules_off;
     int views = 6;
-    std::size_t turns = 3;     // at most so many proposals a view
-    bool must_recover = true;  // afterwards everybody executes one more operation
+    std::size_t turns = 3;                                    // at most so many proposals a view
+    bool must_recover = true;                                 // afterwards everybody executes one more operation
     std::function<void(const TestCluster&)> afterwards = {};  // shown the cluster when all is over
 };
 

@@ -85,8 +85,8 @@ TEST(ViewChange, an_equivocating_primary_is_deposed_and_named) {
     bool named = false;
     for (std::size_t i = 1; i < 4; ++i) {
         for (const Accuse& accuse : cluster.replicas[i].accusations) {
-            named = named || (accuse.evidence.culprit == ReplicaId(0) &&
-                              accuse.evidence.kind == EvidenceKind::two_proposals);
+            named = named ||
+                    (accuse.evidence.culprit == ReplicaId(0) && accuse.evidence.kind == EvidenceKind::two_proposals);
         }
     }
     EXPECT_TRUE(named);

@@ -236,5 +236,21 @@ TEST(Silence, an_irregular_leader_is_left_in_peace) {
     EXPECT_TRUE(timed.all_in(View(0)));
 }
 
+// On a narrow link a leader's heartbeats queue behind its blocks, for longer than ten of them. Each silence that ends a
+// view without a commit doubles the next one, until a leader gets through; and its blocks, older than MSGDELAY allows,
+// are taken once that has grown as well (H3). True: nobody ever gets through.
+TEST(Silence, grows_until_a_leader_on_a_narrow_link_gets_through) {
+    expect_rule_matters(
+        [](const std::vector<std::string>& off) {
+            TimedCluster timed(tuned([](Options& options) { options.tenure_ms = 0; }, off));
+            timed.load = {500, 0, everybody};
+            timed.network = [](const Packet& packet) -> std::optional<std::uint64_t> {
+                return is<Propose>(packet) || is<Heartbeat>(packet) ? 1'500 : 1;
+            };
+            return !timed.run_until([&] { return timed.executed_envelopes(1) > 0; }, 60'000);
+        },
+        {"T4-backoff", "H3"});
+}
+
 }  // namespace
 }  // namespace loyal::consensus::test
