@@ -12,6 +12,8 @@ namespace loyal::cli {
 
 namespace {
 
+constexpr std::size_t shown_max = 6;
+
 std::string held_text(const lab::Held& held) {
     return held ? (*held ? "held" : "BROKEN") : "undecided";
 }
@@ -88,8 +90,11 @@ std::string verdict_text(const lab::Run& run) {
     for (const std::string& each : evidence_lines(verdict.evidence)) {
         line("evidence", each);
     }
-    for (const lab::Violation& violation : verdict.violations) {
-        line("found", violation.text);
+    for (std::size_t i = 0; i < verdict.violations.size() && i < shown_max; ++i) {
+        line("found", verdict.violations[i].text);
+    }
+    if (verdict.violations.size() > shown_max) {
+        line("", fmt::format("and {} more, see the report", verdict.violations.size() - shown_max));
     }
     for (const std::string& reason : verdict.reasons) {
         line("but", reason);

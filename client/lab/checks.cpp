@@ -82,6 +82,23 @@ std::string shown(const std::optional<std::string>& value) {
     return value ? fmt::format("\"{}\"", value->substr(0, value->find_last_not_of('.') + 1)) : "nothing";
 }
 
+// Values are padded with dots (Load): nobody wants to read these.
+std::string without_padding(const std::string& text) {
+    std::string out;
+    for (std::size_t i = 0; i < text.size();) {
+        std::size_t dots = i;
+        while (dots < text.size() && text[dots] == '.') {
+            ++dots;
+        }
+        if (dots - i > 3) {
+            i = dots;
+        } else {
+            out += text[i++];
+        }
+    }
+    return out;
+}
+
 std::string short_digest(const std::string& digest) {
     return digest.substr(0, 12);
 }
@@ -154,7 +171,8 @@ Finding check_linearizability(const Record& record) {
         Violation violation;
         violation.property = Property::linearizable;
         violation.key = key;
-        violation.text = fmt::format("no order of the operations on {} explains what clients saw: {}", key, result.why);
+        violation.text = fmt::format("no order of the operations on {} explains what clients saw: {}", key,
+                                     without_padding(result.why));
         violation.operations = kept;
         finding.violations.push_back(std::move(violation));
     }

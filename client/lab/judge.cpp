@@ -16,6 +16,8 @@ namespace {
 
 constexpr std::uint64_t operations_min = 10;  // with fewer before the faults, nothing was measured
 
+constexpr double silence_min_s = 0.5;
+
 double seconds_of(const Record& record, std::uint64_t ns) {
     return (static_cast<double>(ns) - static_cast<double>(record.start_ns)) * 1e-9;
 }
@@ -84,6 +86,16 @@ Gap longest_gap(const Record& record, double from_s, double to_s) {
     return gap;
 }
 
+double silence_at_end(const Record& record, double total) {
+    double last = 0;
+    for (const Operation& operation : record.operations) {
+        if (operation.status == Operation::Status::ok) {
+            last = std::max(last, std::min(seconds_of(record, operation.ret_ns), total));
+        }
+    }
+    return total - last;
+}
+
 std::optional<double> recovery_of(const Record& record, double last_s) {
     std::optional<double> first;
     for (const Operation& operation : record.operations) {
@@ -105,7 +117,10 @@ void judge_liveness(const Scenario& scenario, const Record& record, Verdict& ver
     const double limit = scenario.expect.recovery_max_s;
     // After the last step the cluster is what it will be; before it only a stall that is not expected counts.
     const Gap late = longest_gap(record, std::min(last, total), total);
-    const bool goes_on = verdict.recovery_s && *verdict.recovery_s <= limit && late.length_s <= limit;
+    // Answers that were under way at the last step are no sign of life: the run's end must not be silent.
+    const double silence = silence_at_end(record, total);
+    const bool alive_at_end = silence <= std::max(silence_min_s, (total - last) / 2);
+    const bool goes_on = verdict.recovery_s && *verdict.recovery_s <= limit && late.length_s <= limit && alive_at_end;
     verdict.live = goes_on && (scenario.expect.stalls || gap.length_s <= limit);
     if (!*verdict.live && verdict.recovery_s && gap.length_s > limit && scenario.expect.live) {
         Violation violation;
@@ -113,6 +128,12 @@ void judge_liveness(const Scenario& scenario, const Record& record, Verdict& ver
         violation.at_s = gap.from_s;
         violation.text = fmt::format("no operation was answered for {:.2f} s from {:.2f} s on; {:.2f} s were allowed",
                                      gap.length_s, gap.from_s, limit);
+        verdict.violations.push_back(std::move(violation));
+    } else if (!*verdict.live && !alive_at_end && scenario.expect.live) {
+        Violation violation;
+        violation.property = Property::live;
+        violation.at_s = total - silence;
+        violation.text = fmt::format("no operation was answered in the last {:.2f} s of the run", silence);
         verdict.violations.push_back(std::move(violation));
     } else if (!*verdict.live && !verdict.recovery_s && scenario.expect.live) {
         Violation violation;

@@ -106,8 +106,9 @@ class NaiveService final : public Service {
     // Runs what is due.
     void advance() {
         while (!due_.empty() && due_.begin()->first <= now_us_) {
-            const std::function<void()> action = std::move(due_.begin()->second);
+            const auto [at_us, action] = *due_.begin();
             due_.erase(due_.begin());
+            at_us_ = at_us;
             action();
         }
     }
@@ -117,7 +118,7 @@ class NaiveService final : public Service {
     void write(std::size_t caller, const std::string& key, const std::optional<std::string>& value, bool applied,
                const Done& done) {
         if (applied) {
-            store_.put(static_cast<std::uint16_t>(caller % replicas_), key, value, now_us_);
+            store_.put(static_cast<std::uint16_t>(caller % replicas_), key, value, at_us_);
         }
         done({Operation::Status::ok, applied, std::nullopt});
     }
@@ -126,6 +127,7 @@ class NaiveService final : public Service {
     std::uint16_t replicas_;
     std::mt19937_64 random_;
     const std::uint64_t& now_us_;
+    std::uint64_t at_us_ = 0;  // of what runs now: between two steps of the clock
     std::multimap<std::uint64_t, std::function<void()>> due_;
 };
 
