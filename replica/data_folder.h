@@ -39,7 +39,7 @@ struct OpenedData {
     std::unique_ptr<kvstore::StateMachine> machine;
     std::unique_ptr<kvstore::ConsensusLog> log;
     consensus::Recovered recovered;
-    bool crashed_before = false;  // the last process did not stop in order
+    bool crashed_before = false;                   // the last process did not stop in order
     std::shared_ptr<DiskFaults> disk_faults = {};  // of both stores; null unless the cluster allows experiments
 };
 

@@ -9,8 +9,8 @@
 
 #include "client/cli/command.h"
 #include "client/cli/log_view.h"
-#include "client/process.h"
 #include "client/cli/replica_control.h"
+#include "client/process.h"
 #include "kvstore/data_lock.h"
 
 namespace loyal::cli {

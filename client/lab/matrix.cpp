@@ -118,10 +118,10 @@ std::string explanation(const Matrix& matrix) {
     for (const MatrixCell& cell : matrix.cells) {
         for (const std::string& what : {cell.first_violation, cell.first_stall}) {
             if (!what.empty()) {
-                text +=
-                    fmt::format("{}, {}: {}\n  replay: loyal-sim run --timing {} --failure-model {} --uniform --seed {}\n",
-                                name_of(cell.timing), name_of(cell.failures), what, name_of(cell.timing),
-                                name_of(cell.failures), what.substr(5, what.find(':') - 5));
+                text += fmt::format(
+                    "{}, {}: {}\n  replay: loyal-sim run --timing {} --failure-model {} --uniform --seed {}\n",
+                    name_of(cell.timing), name_of(cell.failures), what, name_of(cell.timing), name_of(cell.failures),
+                    what.substr(5, what.find(':') - 5));
             }
         }
     }

@@ -74,7 +74,7 @@ struct EvidenceFound {
     std::string id;    // hex
     std::string explanation;
     std::vector<std::string> statements;  // what the culprit signed, in plain words: one or two
-    bool verified = false;  // offline, with the cluster's keys alone
+    bool verified = false;                // offline, with the cluster's keys alone
 };
 
 // Sums over the correct replicas of what the run cost.
