@@ -18,7 +18,7 @@ namespace loyal::lab {
 namespace {
 
 constexpr auto pause = std::chrono::milliseconds(3);
-constexpr double start_max_s = 20, settle_max_s = 10, drain_spare_s = 2;
+constexpr double start_max_s = 20, settle_max_s = 10, settle_broken_max_s = 3, drain_spare_s = 2;
 constexpr std::uint64_t read_timeout_ms = 4'000;
 // The messages that a report shows are those around the first fault.
 constexpr double trace_before_s = 0.03, trace_after_s = 0.8;
@@ -234,7 +234,9 @@ void ProcessRun::read_back() {
     }
     // Replicas that are late catch up; then all of them are seen at one height.
     const std::vector<std::uint16_t> ids = correct();
-    (void)await([&] { return watch_->level(ids); }, settle_max_s, "comparing states");
+    // Where safety broke they may never meet again.
+    const double patience = scenario_.expect.violated.empty() ? settle_max_s : settle_broken_max_s;
+    (void)await([&] { return watch_->level(ids); }, patience, "comparing states");
     watch_->ask_evidence();
     (void)await([] { return false; }, 0.4, "asking for evidence");
 }
