@@ -276,14 +276,28 @@ void World::read_back() {
         }
         start_replica(*replica);
     }
-    std::vector<std::string> keys;
-    for (std::size_t i = 0; i < scenario_.workload.keys; ++i) {
-        keys.push_back(scenario_.workload.key(i));
+    for (const auto& client : clients_) {  // all stop asking
+        client->read_back({});
     }
-    for (std::size_t i = 0; i < clients_.size(); ++i) {  // all stop asking
-        clients_[i]->read_back(i == 0 ? keys : std::vector<std::string>());
+    scheduler_.after(poll_us, [this] { read_back_when_idle(); });
+}
+
+// After everything else has ended: what is read is then what the last write left.
+void World::read_back_when_idle() {
+    const bool idle =
+        std::all_of(clients_.begin(), clients_.end(), [](const auto& client) { return client->finished(); });
+    if (!idle && scheduler_.now() <= scenario_.faults_end_us + scenario_.recovery_max_us) {
+        scheduler_.after(poll_us, [this] { read_back_when_idle(); });
+        return;
     }
-    scheduler_.after(poll_us, [this] { poll(); });
+    if (idle) {
+        std::vector<std::string> keys;
+        for (std::size_t i = 0; i < scenario_.workload.keys; ++i) {
+            keys.push_back(scenario_.workload.key(i));
+        }
+        clients_.front()->read_back(std::move(keys));
+    }
+    poll();
 }
 
 void World::finish() {

@@ -100,6 +100,7 @@ class World final : private ReplicaWorld, private ClientWorld {
     void end_faults();
     void recover();
     void read_back();
+    void read_back_when_idle();
     void poll();  // after the faults: is everything done?
     void adversary_tick();
     void sample();
