@@ -221,7 +221,7 @@ class Sequence {
       return element('li', {}, `${this.model.columns[message.from].name} contradicts itself in ${
           message.kind} of view ${message.view}, height ${message.height}: ${parts.join('; ')}.`);
     });
-    return items.length > 0 ? element('ul', {class: 'conflicts'}, ...items) : null;
+    return items.length > 0 ? element('ul', {class: 'conflicts'}, ...items) : '';
   }
 
   caption() {
