@@ -108,7 +108,8 @@ TEST(MatrixTest, a_violation_is_not_as_expected_and_can_be_replayed) {
     EXPECT_FALSE(matrix.as_expected());
     const std::string table = matrix_table(matrix);
     EXPECT_NE(table.find("Safety was violated in 2 runs"), std::string::npos) << table;
-    EXPECT_NE(table.find("loyal-sim run --timing partial --failure-model byzantine --uniform --seed 17"), std::string::npos)
+    EXPECT_NE(table.find("loyal-sim run --timing partial --failure-model byzantine --uniform --seed 17"),
+              std::string::npos)
         << table;
 }
 
