@@ -100,8 +100,8 @@ TEST_F(Accusing, two_view_changes_for_one_view_also_inside_a_new_view) {
     // R0 was told the one, R1 made its NEW-VIEW of the other.
     ASSERT_TRUE(cluster.inject(3, 0, one));
     promise(cluster, {0, 1, 2}, View(1));
-    const ViewChange& own0 = *cluster.last_view_change(0);
-    const ViewChange& own1 = *cluster.last_view_change(1);
+    const ViewChange own0 = *cluster.last_view_change(0);
+    const ViewChange own1 = *cluster.last_view_change(1);
     const NewView message = cluster.new_view(1, View(1), {own0, own1, other}, genesis_lock_of(cluster));
     ASSERT_TRUE(cluster.inject(1, 0, message));
     EXPECT_EQ(kinds_at(0), Kinds{EvidenceKind::two_view_changes});
