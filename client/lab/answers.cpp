@@ -86,7 +86,8 @@ Sample sample_of_status(std::uint16_t replica, double at_s, const std::string& j
     const auto suspicion = said.find("suspicion");
     if (suspicion != said.end() && suspicion->is_object()) {
         for (const auto& [peer, phi] : suspicion->items()) {
-            const bool digits = !peer.empty() && peer.size() < 4 && peer.find_first_not_of("0123456789") == peer.npos;
+            const bool digits =
+                !peer.empty() && peer.size() < 4 && peer.find_first_not_of("0123456789") == std::string::npos;
             if (digits && phi.is_number()) {
                 sample.suspicion[static_cast<std::uint16_t>(std::stoul(peer))] = phi.get<double>();
             }

@@ -29,7 +29,7 @@ class ScenarioParser {
  public:
     [[nodiscard]] Result<Scenario> parse(const toml::table& root, const std::string& name) {
         Scenario scenario = read(root, name);
-        TomlFields fields(root, "the file", error_, root_names);
+        TomlFields fields(root, "the file", error_, root_names_);
         for (const toml::table* changes : fields.tables("variant", variants_max)) {
             if (!error_) {
                 scenario.variants.push_back(read_variant(root, *changes, name));
@@ -45,13 +45,13 @@ class ScenarioParser {
     }
 
  private:
-    const TomlFields::Names root_names = {"title",    "paragraph", "runners", "waits_for", "cluster", "timers",
-                                          "workload", "times",     "step",    "expect",    "variant"};
+    const TomlFields::Names root_names_ = {"title",    "paragraph", "runners", "waits_for", "cluster", "timers",
+                                           "workload", "times",     "step",    "expect",    "variant"};
 
     Scenario read(const toml::table& root, const std::string& name) {
         Scenario scenario;
         scenario.name = name;
-        TomlFields fields(root, "the file", error_, root_names);
+        TomlFields fields(root, "the file", error_, root_names_);
         scenario.title = fields.needed_text("title");
         scenario.paragraph = fields.needed_text("paragraph");
         scenario.waits_for = fields.text("waits_for", "");

@@ -309,10 +309,10 @@ std::string safety(const Record& record, const Verdict& verdict) {
                                    counted(record.operations.size(), "operation")));
     }
     if (verdict.durable == true) {
-        held.push_back("every acknowledged write could be read back");
+        held.emplace_back("every acknowledged write could be read back");
     }
     if (verdict.once == true) {
-        held.push_back("no request was executed twice");
+        held.emplace_back("no request was executed twice");
     }
     std::string text = held.empty() ? "" : capitalised(listed(held)) + ".";
     std::map<Property, std::uint64_t> counts;
