@@ -20,23 +20,6 @@ constexpr std::uint64_t pause_ms_max = 3'600'000;
 constexpr std::uint64_t slow_ms_max = 60'000;
 constexpr std::uint64_t rot_bits_max = 100'000;
 
-Words words_of(std::string_view line) {
-    Words words;
-    while (true) {
-        const std::size_t begin = line.find_first_not_of(" \t");
-        if (begin == std::string_view::npos) {
-            return words;
-        }
-        const std::size_t end = std::min(line.find_first_of(" \t", begin), line.size());
-        words.push_back(line.substr(begin, end - begin));
-        line.remove_prefix(end);
-    }
-}
-
-std::string quoted(std::string_view word) {
-    return "\"" + std::string(word) + "\"";
-}
-
 tl::unexpected<Error> refuse(std::string message) {
     return fail(Errc::invalid_argument, std::move(message));
 }
@@ -312,7 +295,7 @@ Result<std::int64_t> parse_signed_duration_ms(std::string_view text) {
 }
 
 Result<LinkFault> parse_link_fault(std::string_view words) {
-    return link_fault_of(words_of(words));
+    return link_fault_of(words_of_line(words));
 }
 
 std::string to_string(const LinkFault& fault) {
@@ -346,7 +329,7 @@ Result<ControlCommand> parse_control(std::string_view line, std::size_t replicas
     if (line.size() > limits::control_command_bytes_max) {
         return refuse("a command has at most " + std::to_string(limits::control_command_bytes_max) + " bytes");
     }
-    const Words words = words_of(line);
+    const Words words = words_of_line(line);
     if (words.empty()) {
         return refuse("an empty command");
     }

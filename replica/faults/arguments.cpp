@@ -4,15 +4,13 @@
 #include <charconv>
 #include <vector>
 
+#include "replica/faults/fault_spec.h"
+
 namespace loyal::replica::faults {
 namespace {
 
 using consensus::ClientId;
 using consensus::ReplicaId;
-
-std::string quoted(std::string_view word) {
-    return "\"" + std::string(word) + "\"";
-}
 
 std::vector<std::string_view> between_commas(std::string_view text) {
     std::vector<std::string_view> words;

@@ -10,24 +10,6 @@
 namespace loyal::replica {
 namespace {
 
-// The words of a fault line.
-std::vector<std::string_view> words_of(std::string_view line) {
-    std::vector<std::string_view> words;
-    while (true) {
-        const std::size_t begin = line.find_first_not_of(" \t");
-        if (begin == std::string_view::npos) {
-            return words;
-        }
-        const std::size_t end = std::min(line.find_first_of(" \t", begin), line.size());
-        words.push_back(line.substr(begin, end - begin));
-        line.remove_prefix(end);
-    }
-}
-
-std::string quoted(std::string_view word) {
-    return "\"" + std::string(word) + "\"";
-}
-
 const BehaviourInfo* find_behaviour(std::string_view name) {
     const auto& all = behaviours();
     const auto found =
@@ -112,6 +94,23 @@ Result<FaultSpec> parse_byzantine(FaultSpec spec, const std::vector<std::string_
 
 }  // namespace
 
+std::vector<std::string_view> words_of_line(std::string_view line) {
+    std::vector<std::string_view> words;
+    while (true) {
+        const std::size_t begin = line.find_first_not_of(" \t");
+        if (begin == std::string_view::npos) {
+            return words;
+        }
+        const std::size_t end = std::min(line.find_first_of(" \t", begin), line.size());
+        words.push_back(line.substr(begin, end - begin));
+        line.remove_prefix(end);
+    }
+}
+
+std::string quoted(std::string_view word) {
+    return "\"" + std::string(word) + "\"";
+}
+
 Result<std::uint64_t> parse_duration_ms(std::string_view text) {
     struct Unit {
         std::string_view name;
@@ -130,7 +129,7 @@ Result<std::uint64_t> parse_duration_ms(std::string_view text) {
 }
 
 Result<FaultSpec> parse_fault(std::string_view line) {
-    std::vector<std::string_view> words = words_of(line);
+    std::vector<std::string_view> words = words_of_line(line);
     if (words.empty()) {
         return fail(Errc::invalid_argument, "an empty fault; known are: " + known_words());
     }

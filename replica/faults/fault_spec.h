@@ -48,6 +48,9 @@ struct BehaviourInfo {
 [[nodiscard]] Result<FaultSpec> parse_fault(std::string_view line);
 // parse_fault(to_string(spec)) == spec.
 [[nodiscard]] std::string to_string(const FaultSpec& spec);
+// The words of an order, and one of them for a message.
+[[nodiscard]] std::vector<std::string_view> words_of_line(std::string_view line);
+[[nodiscard]] std::string quoted(std::string_view word);
 // "5s", "250ms", "1m"; Errc::invalid_argument.
 [[nodiscard]] Result<std::uint64_t> parse_duration_ms(std::string_view text);
 

@@ -10,7 +10,7 @@ namespace {
 
 struct Entry {
     BehaviourInfo info;
-    faults::Maker make;
+    faults::Maker make = nullptr;
     faults::ArgumentCheck check = nullptr;
 };
 

@@ -6,7 +6,6 @@
 
 namespace loyal::replica::faults {
 
-using consensus::Block;
 using consensus::BlockPtr;
 using consensus::BlockRef;
 using consensus::Envelope;
