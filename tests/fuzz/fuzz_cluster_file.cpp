@@ -28,9 +28,14 @@ const std::string& genuine() {
             std::array<std::uint8_t, 32> seed{};
             seed.fill(static_cast<std::uint8_t>(i + 1));
             const auto port = static_cast<std::uint16_t>(1000 + i);
-            cluster.replicas.push_back({i, crypto::Identity::from_seed(seed).public_key(), "h", "h", port,
+            cluster.replicas.push_back({i,
+                                        crypto::Identity::from_seed(seed).public_key(),
+                                        "h",
+                                        "h",
+                                        port,
                                         static_cast<std::uint16_t>(port + 100),
-                                        static_cast<std::uint16_t>(port + 200)});
+                                        static_cast<std::uint16_t>(port + 200),
+                                        {}});
         }
         std::array<std::uint8_t, 32> seed{};
         seed.fill(99);
