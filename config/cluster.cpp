@@ -87,6 +87,7 @@ consensus::Membership Cluster::membership() const {
     membership.context = {cluster_id, consensus::Epoch(epoch)};
     membership.fault_model = fault_model;
     membership.window = window;
+    membership.checkpoint_interval = checkpoint_interval;
     for (const auto& replica : replicas) {
         membership.replicas.push_back(replica.public_key);
     }

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "config/limits.h"
 #include "config/result.h"
 #include "consensus/verifier.h"
 #include "crypto/digest.h"
@@ -75,6 +76,8 @@ struct Cluster {
     bool experiments = false;  // injected faults allowed
     std::uint64_t window = 8;
     std::uint64_t log_quota_bytes = 0;  // 0: limits::log_quota_bytes
+    // C: heights between two checkpoints of the state; all replicas must agree on it, and on window.
+    std::uint64_t checkpoint_interval = limits::checkpoint_interval_default;
     Timers timers;
     std::vector<ReplicaEntry> replicas;  // in order of id, 0..n-1
     std::vector<ClientEntry> clients;

@@ -79,6 +79,13 @@ inline constexpr std::size_t control_command_bytes_max = 4096;
 inline constexpr std::size_t control_text_bytes_max = 2U << 20;
 static_assert(control_text_bytes_max <= frame_bytes_max / 2);
 
+// ---- State transfer (PROTOCOL.md §13 S6)
+inline constexpr std::size_t state_names_max = 1024;  // records asked for at once
+inline constexpr std::size_t state_chunk_bytes_max = std::size_t{2} << 20;
+inline constexpr std::uint64_t checkpoint_interval_default = 8192;  // C, in heights
+inline constexpr std::uint64_t checkpoint_interval_max = 1'000'000;
+static_assert(state_chunk_bytes_max + value_bytes_max <= frame_bytes_max);
+
 // ---- Evidence (PROTOCOL.md §16)
 inline constexpr std::size_t evidence_bytes_max = 64U << 10;  // of one: two statements, and a path between them
 inline constexpr std::size_t evidence_kept_max = 256;         // a replica; a few of each culprit are enough

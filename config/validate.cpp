@@ -204,6 +204,11 @@ Result<void> check_limits(const Cluster& cluster) {
                                    cluster.log_quota_bytes, log_quota_bytes_min, limits::lmdb_map_bytes,
                                    limits::log_quota_bytes));
     }
+    if (cluster.checkpoint_interval < 4 * cluster.window ||
+        cluster.checkpoint_interval > limits::checkpoint_interval_max) {
+        return invalid(fmt::format("[limits] checkpoint_interval: {} is out of range; give {} (4 times window) to {}",
+                                   cluster.checkpoint_interval, 4 * cluster.window, limits::checkpoint_interval_max));
+    }
     if (cluster.fault_model == FaultModel::byzantine && cluster.crash_mode == CrashMode::stop) {
         return invalid("[cluster] crash_mode: \"stop\" belongs to fault_model = \"crash\"");
     }

@@ -47,6 +47,7 @@ void write_settings(Out out, const Cluster& cluster) {
 # Fixed in the program: keys up to {} bytes, values up to {} bytes.
 window = {}  # blocks in flight, 1 to {}
 log_quota_bytes = {}  # of one replica's log; 0 means {}
+checkpoint_interval = {}  # blocks between two checkpoints of the state; the same in every replica's file
 
 [timers]
 heartbeat_ms = {}
@@ -61,9 +62,9 @@ tenure_ms = {}  # byzantine: a busy primary hands over after this; 0 means it st
 tenure_blocks = {}  # ... or after so many blocks; 0 means any number
 )",
                    limits::key_bytes_max, limits::value_bytes_max, cluster.window, limits::window_max,
-                   cluster.log_quota_bytes, limits::log_quota_bytes, cluster.timers.heartbeat_ms,
-                   cluster.timers.order_latency_ms, cluster.timers.progress_min_ms, cluster.timers.progress_max_ms,
-                   cluster.timers.precision_ms, cluster.timers.message_delay_ms,
+                   cluster.log_quota_bytes, limits::log_quota_bytes, cluster.checkpoint_interval,
+                   cluster.timers.heartbeat_ms, cluster.timers.order_latency_ms, cluster.timers.progress_min_ms,
+                   cluster.timers.progress_max_ms, cluster.timers.precision_ms, cluster.timers.message_delay_ms,
                    cluster.timers.adaptive ? "adaptive" : "fixed", cluster.timers.phi_threshold,
                    cluster.timers.tenure_ms, cluster.timers.tenure_blocks);
 }

@@ -122,6 +122,8 @@ void Core::State::step(const Input& input) {
                    [&](const ClockReading& reading) { wall_ms = std::max(wall_ms, reading.wall_ms); },
                    [&](const Persisted& persisted) { on_persisted(persisted.id); },
                    [&](const Executed& result) { on_executed(result); },
+                   [&](const CheckpointReady& ready) { on_checkpoint_ready(ready.root); },
+                   [&](const StateLost& lost) { on_state_lost(lost.why); },
                    [&](const EndOfBatch&) { end_batch(); },
                },
                input);
@@ -145,6 +147,11 @@ void Core::State::on_received(ReplicaId from, const PeerMessage& message) {
                    [&](const PreVoteGrant& grant) { on_pre_vote_grant(from, grant); },
                    [&](const ClockProbe&) { reject(from, "a clock probe is the node's to answer"); },
                    [&](const ClockAnswer&) { reject(from, "a clock answer is the node's to read"); },
+                   [&](const Echo& echo) { on_echo(from, echo); },
+                   [&](const Recover& recover) { on_recover(from, recover); },
+                   [&](const RecoverAck& ack) { on_recover_ack(from, ack); },
+                   [&](const StateRequest&) { reject(from, "a state request is the node's to answer"); },
+                   [&](const StateChunk&) { reject(from, "a state chunk is the node's to read"); },
                },
                message);
 }
@@ -280,6 +287,9 @@ Status Core::status() const {
     status.blocks_committed = state.blocks_committed;
     status.halted = state.halted;
     status.halt_reason = state.halt_reason;
+    status.amnesiac = state.vs.amnesiac;
+    status.state_lost = state.state_lost;
+    status.stable_checkpoint = state.stable.height;
     for (const Heartbeat& beat : state.peers) {
         status.peer_committed.push_back(beat.committed);
     }

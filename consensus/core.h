@@ -56,8 +56,11 @@ struct Status {
     std::size_t pending_envelopes = 0;
     std::uint64_t view_changes = 0;
     std::uint64_t blocks_committed = 0;
-    bool halted = false;  // its state contradicts what a quorum certified: it neither votes nor executes
+    bool halted = false;  // what a quorum certified contradicts what was committed here: it does nothing any more
     std::string halt_reason;
+    bool amnesiac = false;                  // may have forgotten votes (§14): signs nothing, answers no reads
+    std::string state_lost;                 // why its state is being fetched from others; empty: it is not
+    Height stable_checkpoint;               // S4; 0: genesis
     std::vector<Height> peer_committed;     // as each last said
     std::vector<PeerSuspicion> suspicion;   // of each replica; own entry unused
     std::uint64_t progress_timeout_ms = 0;  // Tp now
@@ -89,6 +92,9 @@ class Core {
     // Proof that was found outside, in a message that the verifier refused. Accused and kept unless it proves nothing,
     // is known, or too much is kept already.
     void accuse(const Evidence& evidence, Effects& out);
+
+    // The newest statements of `peer` that are held here; nothing when there are none.
+    [[nodiscard]] std::optional<Echo> echo_for(ReplicaId peer) const;
 
     [[nodiscard]] Status status() const;
     [[nodiscard]] ReadTarget read_target() const;

@@ -79,6 +79,11 @@ struct Core::State {
     bool halted = false;
     std::string halt_reason;
 
+    // ---- Checkpoints
+    std::map<Height, crypto::Digest> roots;  // of the own state, computed and durable
+    StateRoot stable;                        // newest that a committed header carries
+    std::string state_lost;                  // why the state is being fetched; empty: it is not
+
     // ---- Peers
     VoteSet votes;
     std::vector<std::optional<ViewChange>> view_changes;  // latest of each
@@ -219,6 +224,15 @@ struct Core::State {
     void advance_prep_by_commit();
     [[nodiscard]] std::optional<ReplicaId> next_peer(std::size_t& turn, bool (*ahead)(const State&, const Heartbeat&));
     [[nodiscard]] Blocks own_tail() const;
+
+    // ---- checkpoint.cpp: S1, S3 to S6
+    void on_checkpoint_ready(const StateRoot& root);
+    void on_state_lost(const std::string& why);
+
+    // ---- amnesia.cpp: A1 to A5
+    void on_echo(ReplicaId from, const Echo& message);
+    void on_recover(ReplicaId from, const Recover& message);
+    void on_recover_ack(ReplicaId from, const RecoverAck& message);
 
     // ---- timers.cpp: T1, T4 to T6, C2
     void on_tick();

@@ -31,10 +31,20 @@ struct Executed {
     Height height;
     crypto::Digest digest;  // exec_dig of PROTOCOL.md §13 S1
 };
+// The root of the own state at a checkpoint height was computed and is durable here (S3).
+struct CheckpointReady {
+    StateRoot root;
+};
+// The own state is damaged, or is not the one that a quorum certified: it neither executes nor answers reads, and wants
+// a checkpoint. The node builds the core anew when the state is there again (Node::restart).
+struct StateLost {
+    std::string why;
+};
 // No more inputs wait. The core now writes what it decided (one Persist) and proposes if it may (rule N8).
 struct EndOfBatch {};
 
-using Input = std::variant<Received, Submitted, Tick, ClockReading, Persisted, Executed, EndOfBatch>;
+using Input =
+    std::variant<Received, Submitted, Tick, ClockReading, Persisted, Executed, CheckpointReady, StateLost, EndOfBatch>;
 
 // ---- Durable records
 // Voting state (`vs`). Written whole whenever any part changed.
@@ -44,6 +54,8 @@ struct VotingState {
     std::int64_t leading = -1;  // highest view in which this replica may have proposed or sent NEWVIEW
     Prepared prep;
     Lock lock;
+    // This replica may have forgotten votes (A1): until A5 it signs nothing and answers no reads.
+    bool amnesiac = false;
     friend bool operator==(const VotingState&, const VotingState&) = default;
 };
 
@@ -66,8 +78,12 @@ struct CommitRecord {  // lazy: written with whatever comes next
 struct EvidenceRecord {  // lazy as well
     Evidence evidence;
 };
-using LogRecord =
-    std::variant<VotingState, BlockRecord, LockRecord, NewViewRecord, ViewChangeRecord, CommitRecord, EvidenceRecord>;
+// The state after `block` came by transfer: the log need not hold that block nor any below it.
+struct InstalledRecord {
+    Header block;
+};
+using LogRecord = std::variant<VotingState, BlockRecord, LockRecord, NewViewRecord, ViewChangeRecord, CommitRecord,
+                               EvidenceRecord, InstalledRecord>;
 
 // ---- Effects
 struct Persist {  // one synced transaction
@@ -88,6 +104,15 @@ struct ServeCommitted {  // answer a Fetch{committed} from the durable log
     Height top;   // own committed head
     Blocks tail;  // to append when everything up to `top` fitted
 };
+// S4, S5: what lies below this checkpoint may be forgotten: blocks, and what kept older states readable.
+struct Stable {
+    StateRoot checkpoint;
+};
+// S6: fetch this state, which a quorum certified, and install it. A later one replaces it.
+struct FetchState {
+    StateRoot checkpoint;
+    Header block;  // claimed to be of the block at the checkpoint; the state under the root says whether it is
+};
 struct Accuse {  // proof of a peer's guilt, found just now; its EvidenceRecord is on the way to the disk
     Evidence evidence;
 };
@@ -102,7 +127,8 @@ struct ViewEntered {
 struct Trace {  // worth a line in the log
     std::string text;
 };
-using Effect = std::variant<Persist, Send, Execute, ServeCommitted, Accuse, Rejected, ViewEntered, Trace>;
+using Effect =
+    std::variant<Persist, Send, Execute, ServeCommitted, Stable, FetchState, Accuse, Rejected, ViewEntered, Trace>;
 using Effects = std::vector<Effect>;
 
 // What a restarted replica reads back from its log and its executed state.
@@ -119,6 +145,9 @@ struct Recovered {
     std::vector<BlockPtr> blocks;
     // Headers a replica needs below them are in blocks too, down to committed - 2W.
     std::vector<std::pair<Height, crypto::Digest>> executed_digests;  // the last W and more
+    std::vector<StateRoot> roots;                                     // of checkpoints, computed and durable here
+    std::string state_lost;  // why the state store cannot be used; empty: it can
+    std::string votes_lost;  // why this replica became AMNESIAC just now (A1); empty: it did not
 };
 
 }  // namespace loyal::consensus

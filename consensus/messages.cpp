@@ -243,8 +243,9 @@ crypto::Digest body_root_of(ByteView body) {
 
 const char* name_of(const PeerMessage& message) {
     static constexpr std::array<const char*, std::variant_size_v<PeerMessage>> names = {
-        "PROPOSE", "VOTE",   "VIEW-CHANGE", "NEW-VIEW",       "RELAY",       "HEARTBEAT",
-        "FETCH",   "BLOCKS", "PRE-VOTE",    "PRE-VOTE-GRANT", "CLOCK-PROBE", "CLOCK-ANSWER"};
+        "PROPOSE", "VOTE",    "VIEW-CHANGE", "NEW-VIEW",       "RELAY",       "HEARTBEAT",
+        "FETCH",   "BLOCKS",  "PRE-VOTE",    "PRE-VOTE-GRANT", "CLOCK-PROBE", "CLOCK-ANSWER",
+        "ECHO",    "RECOVER", "RECOVER-ACK", "STATE-REQUEST",  "STATE-CHUNK"};
     return names.at(message.index());
 }
 
@@ -293,6 +294,32 @@ Result<Certificate> decode_certificate(ByteView bytes) {
     CanonicalReader reader(bytes);
     Certificate certificate = read_certificate(reader);
     return finish(reader, std::move(certificate), "certificate");
+}
+
+Bytes encode_checkpoint_proof(const CheckpointProof& proof) {
+    CanonicalWriter writer(512 + (1 + proof.headers.size()) * header_bytes);
+    write(writer, proof.block);
+    writer.number(static_cast<std::uint16_t>(proof.headers.size()));
+    for (const Header& header : proof.headers) {
+        write(writer, header);
+    }
+    write_optional(writer, proof.commit);
+    return writer.take();
+}
+
+Result<CheckpointProof> decode_checkpoint_proof(ByteView bytes) {
+    CanonicalReader reader(bytes);
+    CheckpointProof proof;
+    proof.block = read_header(reader);
+    const auto headers = reader.number<std::uint16_t>();
+    if (headers > limits::fetch_blocks_max) {
+        reader.reject();
+    }
+    for (std::uint16_t i = 0; i < headers && reader.ok(); ++i) {
+        proof.headers.push_back(read_header(reader));
+    }
+    proof.commit = read_optional(reader);
+    return finish(reader, std::move(proof), "checkpoint proof");
 }
 
 Bytes encode_view_change(const ViewChange& message) {

@@ -46,7 +46,8 @@ struct Header {
     Hlc hlc;
     Height executed;                 // height - W, or 0
     crypto::Digest executed_digest;  // of the state after `executed`
-    Height checkpoint;               // zero until checkpoints exist
+    // S4: a header at a multiple of C names the state C blocks before it; others have zeros here.
+    Height checkpoint;
     crypto::Digest checkpoint_root;
     std::uint8_t flags = flag_none;
     friend bool operator==(const Header&, const Header&) = default;
@@ -132,6 +133,25 @@ struct Fetch {  // 10
     std::vector<crypto::Digest> ids;  // by_id: at most 2 * window_max
 };
 
+// Root of the state after the block of that height (S2).
+struct StateRoot {
+    Height height;
+    crypto::Digest root;
+    friend auto operator<=>(const StateRoot&, const StateRoot&) = default;
+};
+
+// What a quorum says of the state after a block (S4): a committed header, C above it, carries its root.
+struct CheckpointProof {
+    Header block;  // of the block at the checkpoint; proved by the state under the root, which holds the block's id
+    // From the header that carries the root up to the certified one, hash-linked; at most fetch_blocks_max.
+    std::vector<Header> headers;
+    std::optional<Certificate> commit;  // target == headers.back(); absent in crash mode
+    [[nodiscard]] StateRoot root() const {
+        return headers.empty() ? StateRoot{} : StateRoot{headers.front().checkpoint, headers.front().checkpoint_root};
+    }
+    friend bool operator==(const CheckpointProof&, const CheckpointProof&) = default;
+};
+
 struct Blocks {  // 11
     // Committed part: headers from..top of a chain under `commit` (top == commit.target; absent in crash mode), and the
     // bodies of the first of them, as many as fit. Blocks fetched by id are only in `blocks`.
@@ -141,6 +161,9 @@ struct Blocks {  // 11
     // The sender's uncommitted chain in the view it has entered follows in `blocks`, after the committed ones, when
     // all committed ones fitted; `prepare` proves the sender's lock of that view.
     std::optional<Certificate> prepare;
+    // The answerer's log no longer reaches down to what was asked for: its newest stable checkpoint. Nothing else is
+    // in such an answer.
+    std::optional<CheckpointProof> checkpoint;
 };
 
 // Crash mode only: asked before a time-out may turn into a VIEW-CHANGE (Raft thesis 9.6).
@@ -162,8 +185,51 @@ struct ClockAnswer {                // 23
     std::uint64_t sent_us = 0;
 };
 
-using PeerMessage = std::variant<Propose, Vote, ViewChange, NewView, Relay, Heartbeat, Fetch, Blocks, PreVote,
-                                 PreVoteGrant, ClockProbe, ClockAnswer>;
+// ---- Amnesia (PROTOCOL.md §14)
+
+// 12: what HELLO's echo is there: the newest that the sender holds signed by the receiver, sent when a link comes up. A
+// receiver whose voting state does not cover it has lost votes (A1).
+struct Echo {
+    std::optional<Vote> vote;
+    std::optional<ViewChange> view_change;  // without its attachment
+};
+struct Recover {  // 17: the sender is AMNESIAC (A3)
+    std::uint64_t nonce = 0;
+};
+struct RecoverAck {  // 18: proves a view that is at least the sender's promised one minus 1
+    std::uint64_t nonce = 0;
+    View proven;
+    std::optional<NewView> new_view;       // of `proven`, or
+    std::vector<ViewChange> view_changes;  // fb+1 for `proven` or above, without attachments; both empty: view 0
+};
+
+// ---- State transfer (S6). The node answers and reads these; the core never sees them.
+
+inline constexpr std::size_t leaf_name_bytes = 16;
+using LeafName = std::array<std::uint8_t, leaf_name_bytes>;  // of a record of the state: kvstore/state_digest.h
+
+enum class StatePart : std::uint8_t {
+    subtree = 1,  // the 256 digests two levels below a node: index 0 the root's, 1 + i those of node i of level 2
+    leaves = 2,   // names and digests of the records of bucket `index`
+    records = 3,  // those records of bucket `index` that `names` names, as many as fit
+};
+struct StateRequest {  // 24
+    Height checkpoint;
+    StatePart part = StatePart::subtree;
+    std::uint32_t index = 0;
+    std::vector<LeafName> names;  // at most state_names_max
+};
+struct StateChunk {  // 25
+    Height checkpoint;
+    StatePart part = StatePart::subtree;
+    std::uint32_t index = 0;
+    bool available = false;  // false: the sender has no such checkpoint (any more)
+    SharedBytes content;     // canonical, kvstore/state_digest.h; at most state_chunk_bytes_max
+};
+
+using PeerMessage =
+    std::variant<Propose, Vote, ViewChange, NewView, Relay, Heartbeat, Fetch, Blocks, PreVote, PreVoteGrant, ClockProbe,
+                 ClockAnswer, Echo, Recover, RecoverAck, StateRequest, StateChunk>;
 [[nodiscard]] const char* name_of(const PeerMessage& message);
 
 // Unsigned content of each signed message; signing and identity are over these.
@@ -179,6 +245,8 @@ using PeerMessage = std::variant<Propose, Vote, ViewChange, NewView, Relay, Hear
 [[nodiscard]] Result<Certificate> decode_certificate(ByteView bytes);
 [[nodiscard]] Bytes encode_view_change(const ViewChange& message);
 [[nodiscard]] Result<ViewChange> decode_view_change(ByteView bytes);
+[[nodiscard]] Bytes encode_checkpoint_proof(const CheckpointProof& proof);
+[[nodiscard]] Result<CheckpointProof> decode_checkpoint_proof(ByteView bytes);
 [[nodiscard]] Bytes encode_new_view(const NewView& message);
 [[nodiscard]] Result<NewView> decode_new_view(ByteView bytes);
 // header | signature | body. Parses the body and computes the id; checks body_root, body_bytes and envelopes count.

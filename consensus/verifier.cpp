@@ -104,6 +104,14 @@ Result<crypto::Verified<PeerMessage>> MessageVerifier::verify(PeerMessage messag
             [&](const PreVoteGrant&) { return Result<void>(); },
             [&](const ClockProbe&) { return Result<void>(); },
             [&](const ClockAnswer&) { return Result<void>(); },
+            [&](const Echo& echo) { return check_echo(echo); },
+            [&](const Recover&) { return Result<void>(); },
+            [&](const RecoverAck& ack) { return check_recover_ack(ack); },
+            [&](const StateRequest& request) {
+                return request.names.size() <= limits::state_names_max ? Result<void>()
+                                                                       : reject("request for too many records");
+            },
+            [&](const StateChunk&) { return Result<void>(); },
         },
         message);
     if (!verdict) {
@@ -306,6 +314,10 @@ Result<void> MessageVerifier::check_blocks(const Blocks& message) const {
         }
         covered.insert(id);
     }
+    if (message.checkpoint) {
+        const bool alone = message.headers.empty() && message.blocks.empty() && !message.commit && !message.prepare;
+        return alone ? check_checkpoint(*message.checkpoint) : reject("checkpoint among fetched blocks");
+    }
     if (membership_.fault_model == FaultModel::crash) {
         return {};
     }
@@ -339,6 +351,68 @@ Result<void> MessageVerifier::check_blocks(const Blocks& message) const {
         }
     }
     return {};
+}
+
+Result<void> MessageVerifier::check_checkpoint(const CheckpointProof& proof) const {
+    const std::uint64_t interval = membership_.checkpoint_interval;
+    if (interval == 0 || proof.headers.empty() || proof.headers.size() > limits::fetch_blocks_max) {
+        return reject("checkpoint out of bounds");
+    }
+    const Header& carrier = proof.headers.front();
+    const bool in_step = proof.block.height.value > 0 && proof.block.height.value % interval == 0 &&
+                         carrier.checkpoint == proof.block.height &&
+                         carrier.height == proof.block.height.plus(interval);
+    if (!in_step) {
+        return reject("checkpoint whose header does not carry it");
+    }
+    for (std::size_t i = 1; i < proof.headers.size(); ++i) {
+        if (proof.headers[i].height != proof.headers[i - 1].height.next() ||
+            proof.headers[i].parent != header_id(membership_.context, proof.headers[i - 1])) {
+            return reject("checkpoint whose headers are not hash-linked");
+        }
+    }
+    if (membership_.fault_model == FaultModel::crash) {
+        return proof.commit ? reject("checkpoint with a certificate in the crash fault model") : Result<void>();
+    }
+    if (!proof.commit || proof.commit->kind != CertKind::commit || proof.commit->target != proof.headers.back()) {
+        return reject("checkpoint without its commit certificate");
+    }
+    return check_certificate(*proof.commit);
+}
+
+// What it echoes is the receiver's own: the core looks at who that is.
+Result<void> MessageVerifier::check_echo(const Echo& message) const {
+    if (message.vote) {
+        if (message.vote->voter.value >= quorum_.n) {
+            return reject("echo of nobody's vote");
+        }
+        if (Result<void> authentic = check_vote(*message.vote, true); !authentic) {
+            return authentic;
+        }
+    }
+    return message.view_change ? check_view_change(*message.view_change, false) : Result<void>();
+}
+
+Result<void> MessageVerifier::check_recover_ack(const RecoverAck& message) const {
+    if (message.new_view) {
+        return message.view_changes.empty() && message.new_view->view == message.proven
+                   ? check_new_view(*message.new_view)
+                   : reject("recover ack that proves another view");
+    }
+    if (message.view_changes.empty()) {
+        return message.proven.value == 0 ? Result<void>() : reject("recover ack without a proof");
+    }
+    std::set<ReplicaId> voters;
+    for (const ViewChange& change : message.view_changes) {
+        if (change.new_view < message.proven || change.voter.value >= quorum_.n || change.certificate ||
+            !voters.insert(change.voter).second) {
+            return reject("recover ack that proves another view");
+        }
+        if (Result<void> authentic = check_view_change(change, false); !authentic) {
+            return authentic;
+        }
+    }
+    return voters.size() == quorum_.w ? Result<void>() : reject("recover ack without enough view changes");
 }
 
 }  // namespace loyal::consensus

@@ -21,6 +21,7 @@ struct Membership {
     std::vector<crypto::PublicKey> replicas;        // index = replica id
     std::map<ClientId, crypto::PublicKey> clients;  // genesis clients
     std::uint64_t window = 8;                       // W
+    std::uint64_t checkpoint_interval = 0;          // C; 0: no checkpoints
     [[nodiscard]] Quorum quorum() const { return Quorum::of(fault_model, replicas.size()); }
 };
 
@@ -52,6 +53,9 @@ class MessageVerifier {
     // The same for a certificate that the replica put together from votes whose signatures it has checked.
     [[nodiscard]] Result<void> check_own_certificate(const Certificate& certificate) const;
     [[nodiscard]] Result<void> check_new_view(const NewView& message) const;  // rule V5, the stateless part
+    // The headers are a chain of C's step above the checkpoint, under a commit certificate (S4). The root is not
+    // compared with anything, and the checkpoint's own header only with its height.
+    [[nodiscard]] Result<void> check_checkpoint(const CheckpointProof& proof) const;
     // Nothing but the signature of `signer` over `content`.
     [[nodiscard]] bool signature_ok(ReplicaId signer, SignDomain domain, ByteView content,
                                     const crypto::Signature& signature) const;
@@ -63,6 +67,8 @@ class MessageVerifier {
     [[nodiscard]] Result<void> check_certificate(const Certificate& certificate, bool with_signatures) const;
     [[nodiscard]] Result<void> check_view_change(const ViewChange& message, bool with_certificate) const;
     [[nodiscard]] Result<void> check_blocks(const Blocks& message) const;
+    [[nodiscard]] Result<void> check_echo(const Echo& message) const;
+    [[nodiscard]] Result<void> check_recover_ack(const RecoverAck& message) const;
     [[nodiscard]] Result<void> check_envelopes(const Block& block) const;
 
     const Membership& membership_;

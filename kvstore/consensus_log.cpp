@@ -187,6 +187,9 @@ Result<void> DurableLog::index_record(LogSequence sequence, const RawEntry& entr
         case RecordKind::evidence:
             return apply(consensus::decode_evidence(*content).map(
                 [](consensus::Evidence&& evidence) { return consensus::EvidenceRecord{std::move(evidence)}; }));
+        case RecordKind::installed:
+            return apply(consensus::decode_header(*content).map(
+                [](consensus::Header&& header) { return consensus::InstalledRecord{header}; }));
         case RecordKind::mark:
         case RecordKind::block: break;
     }

@@ -125,6 +125,7 @@ IndexChange change_of(const consensus::LogRecord& record, LogSequence sequence) 
                 return {};
             };
         }
+        IndexChange operator()(const consensus::InstalledRecord&) const { return {}; }
         IndexChange operator()(const consensus::CommitRecord& record) const {
             std::optional<consensus::Height> certified;
             if (record.certificate) {

@@ -119,8 +119,12 @@ Bytes seal_record(ByteView key, const consensus::EvidenceRecord& record) {
     return seal_payload(key, RecordKind::evidence, consensus::encode_evidence(record.evidence));
 }
 
+Bytes seal_record(ByteView key, const consensus::InstalledRecord& record) {
+    return seal_payload(key, RecordKind::installed, consensus::encode_header(record.block));
+}
+
 Result<RecordKind> kind_of(ByteView sealed) {
-    if (sealed.size() <= crypto::seal_bytes || sealed[0] > static_cast<std::uint8_t>(RecordKind::evidence)) {
+    if (sealed.size() <= crypto::seal_bytes || sealed[0] > static_cast<std::uint8_t>(RecordKind::installed)) {
         return malformed("record of unknown kind");
     }
     return static_cast<RecordKind>(sealed[0]);

@@ -36,6 +36,7 @@ enum class RecordKind : std::uint8_t {
     view_change = 4,
     commit = 5,
     evidence = 6,
+    installed = 7,  // header of the block whose state came by transfer
 };
 
 // Sealed bytes of each.
@@ -46,6 +47,7 @@ enum class RecordKind : std::uint8_t {
 [[nodiscard]] Bytes seal_record(ByteView key, const consensus::ViewChangeRecord& record);
 [[nodiscard]] Bytes seal_record(ByteView key, const consensus::CommitRecord& record);
 [[nodiscard]] Bytes seal_record(ByteView key, const consensus::EvidenceRecord& record);
+[[nodiscard]] Bytes seal_record(ByteView key, const consensus::InstalledRecord& record);
 
 // First byte; says nothing of the seal.
 [[nodiscard]] Result<RecordKind> kind_of(ByteView sealed);

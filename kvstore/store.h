@@ -1,10 +1,11 @@
 // Store: the port above LMDB, an ordered key-value environment with named tables and one writer at a time. The LMDB
 // implementation is lmdb_store.h; the simulator has one whose unsynced writes a crash forgets.
 //
-// Threads: `begin_read` from any thread (a ReadTxn stays on the thread that began it and is kept short); `begin_write`
-// from one thread at a time. Views returned by a transaction live until it ends or, in a WriteTxn, until its next
-// write. Errors: Errc::io, Errc::disk_full, Errc::corrupted; after an error from `commit` nothing was applied, but a
-// failed sync means that nobody knows what the disk holds: the caller must end the process.
+// Threads: `begin_read` and `begin_write` from any thread; a transaction stays on the thread that began it and is kept
+// short. There is one WriteTxn at a time: a second thread's begin_write waits for the first one's end. Views returned
+// by a transaction live until it ends or, in a WriteTxn, until its next write. Errors: Errc::io, Errc::disk_full,
+// Errc::corrupted; after an error from `commit` nothing was applied, but a failed sync means that nobody knows what the
+// disk holds: the caller must end the process.
 #pragma once
 
 #include <memory>

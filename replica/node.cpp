@@ -55,17 +55,18 @@ wire::RefusalCode refusal_of(kvstore::Admission verdict) {
 }  // namespace
 
 struct Node::State final : ReadView {
-    State(NodeOptions node_options, const consensus::MessageVerifier& verifier, const crypto::Signer& signer,
-          const consensus::Recovered& recovered, NodePort& node_port)
+    State(NodeOptions node_options, const consensus::MessageVerifier& message_verifier,
+          const crypto::Signer& own_signer, const consensus::Recovered& recovered, NodePort& node_port)
         : options(std::move(node_options)),
           port(node_port),
+          verifier(message_verifier),
+          plain_signer(own_signer),
           membership(verifier.membership()),
           quorum(membership.quorum()),
           self(options.core.self),
           guard_off(is_off(options.core, "guard")),
           gate_off(is_off(options.core, "D1")),
-          guard(signer, membership.context, membership.replicas.size(), self, recovered),
-          core(options.core, verifier, guard_off ? signer : static_cast<const crypto::Signer&>(guard), recovered),
+          guard(own_signer, membership.context, membership.replicas.size(), self, recovered),
           reads(
               or_default(options.pending_reads_max, limits::pending_reads_max),
               ticks_of(options.read_wait_max_ms, options.core.tick_ms),
@@ -74,38 +75,34 @@ struct Node::State final : ReadView {
               },
               [this](LinkId link, const wire::Read& request) { refuse_read(link, request); }),
           routes(routes_max),
-          clocks(clock_options(options, membership)),
-          executed_height(recovered.executed) {
+          clocks(clock_options(options, membership)) {
         for (std::size_t i = 0; i < membership.replicas.size(); ++i) {
             if (const consensus::ReplicaId id(static_cast<std::uint16_t>(i)); id != self) {
                 others.push_back(id);
             }
         }
-        for (const auto& [height, digest] : recovered.executed_digests) {
-            if (height == executed_height) {
-                executed_digest = digest;
-            }
-        }
-        const consensus::Status now = core.status();
-        view = now.entered;
-        primary = now.leader;
+        core.emplace(options.core, verifier, signer(), recovered);
+        begin(recovered);
     }
 
     // ---- ReadView
     [[nodiscard]] consensus::ReadTarget target() const override {
-        return is_off(options.core, "R2") ? consensus::ReadTarget{} : core.read_target();
+        return is_off(options.core, "R2") ? consensus::ReadTarget{} : core->read_target();
     }
     [[nodiscard]] bool contains(const consensus::BlockRef& block) const override {
-        return is_off(options.core, "R2") || core.is_executed(block);
+        return is_off(options.core, "R2") || core->is_executed(block);
     }
     [[nodiscard]] consensus::Height executed() const override { return executed_height; }
 
+    void begin(const consensus::Recovered& recovered);
     void step(const consensus::Input& input);
     void apply(consensus::Effects& effects);
     void on(consensus::Persist& effect) { port.persist(std::move(effect)); }
     void on(consensus::Send& effect);
     void on(consensus::Execute& effect) { port.execute(std::move(effect.block)); }
     void on(consensus::ServeCommitted& effect) { port.serve_committed(effect); }
+    void on(consensus::Stable& effect) { port.stable(effect); }
+    void on(consensus::FetchState& effect) { port.fetch_state(effect); }
     void on(consensus::Accuse& effect) { port.accuse(effect); }
     void on(consensus::Rejected& effect) { count(effect.why); }
     void on(consensus::ViewEntered& effect);
@@ -122,12 +119,19 @@ struct Node::State final : ReadView {
     void compare_clocks();
     // True if it was one of those, and is done with.
     [[nodiscard]] bool on_clock_message(consensus::ReplicaId from, const consensus::PeerMessage& message);
+    [[nodiscard]] bool on_state_message(consensus::ReplicaId from, const consensus::PeerMessage& message);
     void count(const std::string& why);
     [[nodiscard]] consensus::Hlc current_hlc() const;
     [[nodiscard]] ReplyContext reply_context() const { return {self, quorum, view, current_hlc()}; }
 
+    [[nodiscard]] const crypto::Signer& signer() const {
+        return guard_off ? plain_signer : static_cast<const crypto::Signer&>(guard);
+    }
+
     NodeOptions options;
     NodePort& port;
+    const consensus::MessageVerifier& verifier;
+    const crypto::Signer& plain_signer;
     const consensus::Membership& membership;
     consensus::Quorum quorum;
     consensus::ReplicaId self;
@@ -136,7 +140,7 @@ struct Node::State final : ReadView {
     std::vector<consensus::ReplicaId> others;
 
     SigningGuard guard;
-    consensus::Core core;
+    std::optional<consensus::Core> core;  // never empty after construction
     SendGate gate;
     ReadQueue reads;
     ReturnRoutes routes;
@@ -157,10 +161,23 @@ struct Node::State final : ReadView {
     mutable NodeCounters counters;
 };
 
+void Node::State::begin(const consensus::Recovered& recovered) {
+    executed_height = recovered.executed;
+    executed_digest = {};
+    for (const auto& [height, digest] : recovered.executed_digests) {
+        if (height == executed_height) {
+            executed_digest = digest;
+        }
+    }
+    const consensus::Status now = core->status();
+    view = now.entered;
+    primary = now.leader;
+}
+
 void Node::State::step(const consensus::Input& input) {
     consensus::Effects effects;
-    core.step(input, effects);
-    core.check_invariants();
+    core->step(input, effects);
+    core->check_invariants();
     apply(effects);
 }
 
@@ -307,6 +324,19 @@ bool Node::State::on_clock_message(consensus::ReplicaId from, const consensus::P
     return false;
 }
 
+// S6: parts of a checkpoint are read and written in the background.
+bool Node::State::on_state_message(consensus::ReplicaId from, const consensus::PeerMessage& message) {
+    if (const auto* request = std::get_if<consensus::StateRequest>(&message)) {
+        port.serve_state(from, *request);
+        return true;
+    }
+    if (const auto* chunk = std::get_if<consensus::StateChunk>(&message)) {
+        port.state_chunk(from, *chunk);
+        return true;
+    }
+    return false;
+}
+
 void Node::State::count(const std::string& why) {
     const auto found = counters.rejected.find(why);
     if (found != counters.rejected.end()) {
@@ -339,15 +369,15 @@ Node::Node(NodeOptions options, const consensus::MessageVerifier& verifier, cons
 Node::~Node() = default;
 
 void Node::remember(const std::vector<consensus::Evidence>& evidence) {
-    state_->core.remember(evidence);
+    state_->core->remember(evidence);
 }
 
 void Node::start(std::uint64_t wall_ms) {
     State& s = *state_;
     s.wall_ms = s.fault ? s.fault->wall_ms(wall_ms) : wall_ms;
     consensus::Effects effects;
-    s.core.start(effects);
-    s.core.check_invariants();
+    s.core->start(effects);
+    s.core->check_invariants();
     s.apply(effects);
     s.step(consensus::ClockReading{s.wall_ms});
 }
@@ -357,7 +387,7 @@ void Node::peer_message(consensus::ReplicaId from, crypto::Verified<consensus::P
     if (s.fault && !s.fault->from_peer(from, *message)) {
         return;
     }
-    if (s.on_clock_message(from, *message)) {
+    if (s.on_clock_message(from, *message) || s.on_state_message(from, *message)) {
         return;
     }
     auto relayed = consensus::MessageVerifier::relayed(message);
@@ -377,7 +407,7 @@ void Node::peer_message(consensus::ReplicaId from, crypto::Verified<consensus::P
 
 void Node::refused_peer_message(const consensus::Evidence& evidence) {
     consensus::Effects effects;
-    state_->core.accuse(evidence, effects);
+    state_->core->accuse(evidence, effects);
     state_->apply(effects);
 }
 
@@ -421,7 +451,7 @@ void Node::admitted(LinkId link, crypto::Verified<consensus::Envelope> envelope,
         s.refuse(link, *envelope, *s.writes_refused, "this replica takes no writes now");
         return;
     }
-    if (s.core.status().pending_envelopes >= limits::envelope_pool_max) {
+    if (s.core->status().pending_envelopes >= limits::envelope_pool_max) {
         s.refuse(link, *envelope, wire::RefusalCode::busy, "the envelope pool is full; try again later");
         return;
     }
@@ -510,6 +540,33 @@ void Node::served(consensus::ReplicaId to, consensus::Blocks blocks) {
     state_->leave(consensus::Send{to, std::move(blocks), {}});
 }
 
+void Node::state_served(consensus::ReplicaId to, consensus::StateChunk chunk) {
+    state_->leave(consensus::Send{to, std::move(chunk), {}});
+}
+
+void Node::peer_up(consensus::ReplicaId peer) {
+    if (auto echo = state_->core->echo_for(peer)) {
+        state_->leave(consensus::Send{peer, std::move(*echo), {}});
+    }
+}
+
+void Node::checkpoint_ready(const consensus::StateRoot& root) {
+    state_->step(consensus::CheckpointReady{root});
+}
+
+void Node::state_lost(const std::string& why) {
+    state_->step(consensus::StateLost{why});
+}
+
+void Node::restart(const consensus::Recovered& recovered, const std::vector<consensus::Evidence>& evidence) {
+    State& s = *state_;
+    s.gate = SendGate();
+    s.core.emplace(s.options.core, s.verifier, s.signer(), recovered);
+    s.core->remember(evidence);
+    s.begin(recovered);
+    start(s.wall_ms);
+}
+
 void Node::tick() {
     State& s = *state_;
     s.monotonic_ms += s.options.core.tick_ms;
@@ -550,7 +607,7 @@ void Node::refuse_writes(std::optional<wire::RefusalCode> code) {
 }
 
 consensus::Status Node::status() const {
-    return state_->core.status();
+    return state_->core->status();
 }
 
 ClockView Node::clock_view() const {
@@ -564,7 +621,7 @@ const NodeCounters& Node::counters() const {
 }
 
 const consensus::Core& Node::core() const {
-    return state_->core;
+    return *state_->core;
 }
 
 consensus::Height Node::executed_height() const {

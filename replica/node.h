@@ -41,6 +41,14 @@ class NodePort {
     // Reads a committed range from the durable log, appends `tail` if it fits, and sends BLOCKS: directly, or by way of
     // Node::served, where the fault model in force sees it.
     virtual void serve_committed(const consensus::ServeCommitted& request) = 0;
+    // S5: what lies below may be forgotten.
+    virtual void stable(const consensus::Stable& stable) = 0;
+    // S6: fetch and install this state in the background, then Node::restart. A later call replaces an earlier one.
+    virtual void fetch_state(const consensus::FetchState& target) = 0;
+    // A peer asks for a part of a checkpoint that is kept here: read it and answer, by way of Node::state_served.
+    virtual void serve_state(consensus::ReplicaId to, consensus::StateRequest request) = 0;
+    // An answer of a peer; nobody checked it but for its size.
+    virtual void state_chunk(consensus::ReplicaId from, consensus::StateChunk chunk) = 0;
     virtual void accuse(const consensus::Accuse& evidence) = 0;
     virtual void note(const std::string& text) = 0;  // a line for the log
     // This replica's physical clock (that of the HLC), for comparison with its peers' clocks.
@@ -88,6 +96,17 @@ class Node {
                    const Result<kvstore::ReadAnswer>& answer);
     // The answer to serve_committed, on its way to `to`.
     void served(consensus::ReplicaId to, consensus::Blocks blocks);
+    // The answer to serve_state, on its way to `to`.
+    void state_served(consensus::ReplicaId to, consensus::StateChunk chunk);
+    // The link to a peer is up: it is told what this replica holds of its statements (A1).
+    void peer_up(consensus::ReplicaId peer);
+    // S3: the root of a checkpoint of the own state is durable.
+    void checkpoint_ready(const consensus::StateRoot& root);
+    // The own state is damaged: see consensus::StateLost. Nothing is asked of the executor from here to restart().
+    void state_lost(const std::string& why);
+    // The state was installed or repaired: the core begins anew from the log, as after a crash of the process, while
+    // links, routes and clocks stay. Entry: nothing that was given to persist() or execute() is unanswered.
+    void restart(const consensus::Recovered& recovered, const std::vector<consensus::Evidence>& evidence);
     void tick();
     void clock(std::uint64_t wall_ms);
     // No more inputs wait: what was decided is written and proposed now.

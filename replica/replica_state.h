@@ -54,6 +54,10 @@ struct Replica::State final : NodePort {
     void admit(LinkId link, crypto::Verified<consensus::Envelope> envelope) override;
     void read(LinkId link, wire::Read request, consensus::Height lock) override;
     void serve_committed(const consensus::ServeCommitted& request) override;
+    void stable(const consensus::Stable& stable) override;  // replica_recovery.cpp
+    void fetch_state(const consensus::FetchState& target) override;
+    void serve_state(consensus::ReplicaId to, consensus::StateRequest request) override;
+    void state_chunk(consensus::ReplicaId from, consensus::StateChunk chunk) override;
     void accuse(const consensus::Accuse& accusation) override;  // replica_evidence.cpp
     void note(const std::string& text) override;
     std::uint64_t wall_us() override;

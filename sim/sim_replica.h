@@ -107,6 +107,10 @@ class SimReplica final : private replica::NodePort {
     void admit(replica::LinkId link, crypto::Verified<consensus::Envelope> envelope) override;
     void read(replica::LinkId link, wire::Read request, consensus::Height lock) override;
     void serve_committed(const consensus::ServeCommitted& request) override;
+    void stable(const consensus::Stable& stable) override;  // sim_recovery.cpp
+    void fetch_state(const consensus::FetchState& target) override;
+    void serve_state(consensus::ReplicaId to, consensus::StateRequest request) override;
+    void state_chunk(consensus::ReplicaId from, consensus::StateChunk chunk) override;
     void accuse(const consensus::Accuse& evidence) override;
     void note(const std::string& text) override;
     std::uint64_t wall_us() override { return clock_.wall_us(context_.scheduler.now()); }

@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "wire/codec.h"
+#include "wire/codec_recovery.h"
 #include "wire/codec_support.h"
 
 namespace loyal::wire {
@@ -81,6 +82,9 @@ void fill(v1::PeerFrame& out, const Blocks& message) {
     }
     if (message.prepare) {
         assign(blocks.mutable_prepare(), encode_certificate(*message.prepare));
+    }
+    if (message.checkpoint) {
+        assign(blocks.mutable_checkpoint(), encode_checkpoint_proof(*message.checkpoint));
     }
 }
 void fill(v1::PeerFrame& out, const PreVote& message) {
@@ -216,6 +220,13 @@ Result<PeerMessage> blocks_from(const ClusterContext& context, const v1::Blocks&
     if (!commit || !prepare) {
         return tl::unexpected(commit ? prepare.error() : commit.error());
     }
+    if (!in.checkpoint().empty()) {
+        auto checkpoint = decode_checkpoint_proof(view(in.checkpoint()));
+        if (!checkpoint) {
+            return inside("BLOCKS", checkpoint.error());
+        }
+        blocks.checkpoint = std::move(*checkpoint);
+    }
     blocks.commit = std::move(*commit);
     blocks.prepare = std::move(*prepare);
     for (const v1::Block& each : in.blocks()) {
@@ -269,6 +280,11 @@ Result<PeerMessage> decode_peer(const ClusterContext& context, ByteView bytes) {
         case v1::PeerFrame::kClockAnswer:
             return ClockAnswer{frame.clock_answer().probe_us(), frame.clock_answer().received_us(),
                                frame.clock_answer().sent_us()};
+        case v1::PeerFrame::kEcho: return echo_from(frame.echo());
+        case v1::PeerFrame::kRecover: return Recover{frame.recover().nonce()};
+        case v1::PeerFrame::kRecoverAck: return recover_ack_from(frame.recover_ack());
+        case v1::PeerFrame::kStateRequest: return state_request_from(frame.state_request());
+        case v1::PeerFrame::kStateChunk: return state_chunk_from(frame.state_chunk());
         case v1::PeerFrame::MESSAGE_NOT_SET: break;
     }
     return malformed("peer frame", "no known message in it");

@@ -84,6 +84,10 @@ class ClockWorld {
         void admit(LinkId, crypto::Verified<consensus::Envelope>) override {}
         void read(LinkId, wire::Read, Height) override {}
         void serve_committed(const consensus::ServeCommitted&) override {}
+        void stable(const consensus::Stable&) override {}
+        void fetch_state(const consensus::FetchState&) override {}
+        void serve_state(consensus::ReplicaId, consensus::StateRequest) override {}
+        void state_chunk(consensus::ReplicaId, consensus::StateChunk) override {}
         void accuse(const consensus::Accuse&) override {}
         void note(const std::string&) override {}
         std::uint64_t wall_us() override { return world.clocks[self].wall_us(world.scheduler_.now()); }

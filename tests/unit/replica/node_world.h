@@ -86,6 +86,10 @@ struct Port final : NodePort {
         reads.push_back({link, std::move(request), lock});
     }
     void serve_committed(const consensus::ServeCommitted& request) override { serves.push_back(request); }
+    void stable(const consensus::Stable&) override {}
+    void fetch_state(const consensus::FetchState&) override {}
+    void serve_state(consensus::ReplicaId, consensus::StateRequest) override {}
+    void state_chunk(consensus::ReplicaId, consensus::StateChunk) override {}
     void accuse(const consensus::Accuse& accusation) override { accusations.push_back(accusation); }
     void note(const std::string& text) override { notes.push_back(text); }
     std::uint64_t wall_us() override { return 0; }

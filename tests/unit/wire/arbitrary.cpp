@@ -144,8 +144,20 @@ ViewChange any_view_change(bool with_attachment) {
     return message;
 }
 
+std::optional<CheckpointProof> maybe_checkpoint() {
+    return coin() ? std::optional(CheckpointProof{any_header(), up_to<Header>(3, any_header), maybe_certificate()})
+                  : std::nullopt;
+}
+
+LeafName any_leaf_name() {
+    const crypto::Digest digest = any_digest();
+    LeafName name{};
+    std::copy_n(digest.bytes.begin(), name.size(), name.begin());
+    return name;
+}
+
 PeerMessage any_peer_message() {
-    switch (kind(11)) {
+    switch (kind(16)) {
         case 0: return Propose{any_block(), any_height()};
         case 1: return any_vote();
         case 2: return any_view_change(true);
@@ -159,10 +171,29 @@ PeerMessage any_peer_message() {
             return Fetch{static_cast<Fetch::What>(pick<int>(1, 3)), any_height(), up_to<crypto::Digest>(8, any_digest)};
         case 7:
             return Blocks{up_to<Header>(3, any_header), maybe_certificate(), up_to<BlockPtr>(3, any_block),
-                          maybe_certificate()};
+                          maybe_certificate(), maybe_checkpoint()};
         case 8: return PreVote{any_view()};
         case 9: return PreVoteGrant{any_view()};
         case 10: return ClockProbe{number()};
+        case 12:
+            return Echo{coin() ? std::optional(any_vote()) : std::nullopt,
+                        coin() ? std::optional(any_view_change(false)) : std::nullopt};
+        case 13: return Recover{number()};
+        case 14: {
+            RecoverAck ack{number(), any_view(), std::nullopt,
+                           up_to<ViewChange>(4, [] { return any_view_change(false); })};
+            if (coin()) {
+                ack.new_view = NewView{any_view(),          any_lock(),    {any_view_change(false)},
+                                       maybe_certificate(), any_replica(), any_signature()};
+            }
+            return ack;
+        }
+        case 15:
+            return StateRequest{any_height(), static_cast<StatePart>(pick<int>(1, 3)), pick<std::uint32_t>(0, 0xFFFF),
+                                up_to<LeafName>(5, any_leaf_name)};
+        case 16:
+            return StateChunk{any_height(), static_cast<StatePart>(pick<int>(1, 3)), pick<std::uint32_t>(0, 0xFFFF),
+                              coin(), std::make_shared<const Bytes>(any_bytes(300))};
         default: return ClockAnswer{number(), number(), number()};
     }
 }
@@ -267,11 +298,32 @@ bool equal(const Fetch& a, const Fetch& b) {
     return a.what == b.what && a.from == b.from && a.ids == b.ids;
 }
 bool equal(const Blocks& a, const Blocks& b) {
-    return a.headers == b.headers && a.commit == b.commit && a.prepare == b.prepare &&
+    return a.headers == b.headers && a.commit == b.commit && a.prepare == b.prepare && a.checkpoint == b.checkpoint &&
            std::ranges::equal(a.blocks, b.blocks, [](const auto& x, const auto& y) { return equal(x, y); });
 }
 bool equal(const PreVote& a, const PreVote& b) {
     return a.new_view == b.new_view;
+}
+bool equal(const std::optional<ViewChange>& a, const std::optional<ViewChange>& b) {
+    return a.has_value() == b.has_value() && (!a || equal(*a, *b));
+}
+bool equal(const Echo& a, const Echo& b) {
+    return a.vote == b.vote && equal(a.view_change, b.view_change);
+}
+bool equal(const Recover& a, const Recover& b) {
+    return a.nonce == b.nonce;
+}
+bool equal(const RecoverAck& a, const RecoverAck& b) {
+    return a.nonce == b.nonce && a.proven == b.proven && a.new_view.has_value() == b.new_view.has_value() &&
+           (!a.new_view || equal(*a.new_view, *b.new_view)) &&
+           std::ranges::equal(a.view_changes, b.view_changes, [](const auto& x, const auto& y) { return equal(x, y); });
+}
+bool equal(const StateRequest& a, const StateRequest& b) {
+    return a.checkpoint == b.checkpoint && a.part == b.part && a.index == b.index && a.names == b.names;
+}
+bool equal(const StateChunk& a, const StateChunk& b) {
+    return a.checkpoint == b.checkpoint && a.part == b.part && a.index == b.index && a.available == b.available &&
+           *a.content == *b.content;
 }
 bool equal(const ClockProbe& a, const ClockProbe& b) {
     return a.sent_us == b.sent_us;

@@ -1,0 +1,40 @@
+// StateBuilder: puts a state together in an empty store from records that were proved against a certified root (S6).
+// Resumable: buckets that are complete are remembered in the same transactions as their records. Whoever serves reads
+// or executes has nothing to do with the store until `finish` succeeded: a store under construction is marked as such,
+// and StateMachine::open refuses it.
+//
+// Threads: one. Errors: Errc::corrupted (the root of what was built is not the target's), disk_full, io.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "kvstore/checkpoints.h"
+#include "kvstore/state_digest.h"
+#include "kvstore/store.h"
+
+namespace loyal::kvstore {
+
+class StateBuilder {
+ public:
+    // An empty store, or one that an interrupted transfer left, also of an older target: its buckets are kept where
+    // their digest is still the wanted one. Durable when it returns: 'transferring to `target`'.
+    [[nodiscard]] static Result<std::unique_ptr<StateBuilder>> begin(Store& store, const CheckpointOptions& options,
+                                                                     const StateRoot& target);
+    virtual ~StateBuilder() = default;
+
+    // Digest of a bucket that is complete in the store; nothing for one that is not.
+    [[nodiscard]] virtual std::optional<crypto::Digest> done(Bucket bucket) const = 0;
+    // Leaves of a bucket that are in the store already, of this or of an older target.
+    [[nodiscard]] virtual Result<std::vector<Leaf>> leaves(Bucket bucket) const = 0;
+    // The bucket becomes exactly `leaves`: `records` are those of them that the store lacks, each checked by the caller
+    // against its leaf. Buffered; written in bounded transactions.
+    [[nodiscard]] virtual Result<void> put(Bucket bucket, const std::vector<Leaf>& leaves,
+                                           const std::vector<StateRecord>& records) = 0;
+    // Every bucket is done: recomputes the tree from the leaves, compares the root, takes the mark away, syncs.
+    // Errc::corrupted: nothing is taken away, the transfer begins again.
+    [[nodiscard]] virtual Result<void> finish() = 0;
+};
+
+}  // namespace loyal::kvstore
