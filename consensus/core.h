@@ -31,6 +31,8 @@ struct Options {
     // L1: a leader ends its view after so long or so many blocks (0: never); byzantine mode only.
     std::uint64_t tenure_ms = 30'000;
     std::uint64_t tenure_blocks = 50'000;
+    // A4: for replicas that lost their votes a leader ends its view at most once in so long.
+    std::uint64_t recovery_rotation_ms = 10'000;
     // Test switches: names of rules to leave out, so that a directed test can show that it fails without the rule.
     std::vector<std::string> rules_off;
 };
@@ -97,8 +99,10 @@ class Core {
     [[nodiscard]] std::optional<Echo> echo_for(ReplicaId peer) const;
 
     [[nodiscard]] Status status() const;
+    // Its own state is at hand and it forgot no votes: it may answer reads and take requests (A2, S1, S6).
+    [[nodiscard]] bool serving() const;
     [[nodiscard]] ReadTarget read_target() const;
-    // True if `block` is on this replica's committed chain or beyond memory's lower end.
+    // True if `block` is on this replica's committed chain or beyond memory's lower end, and the state is in order.
     [[nodiscard]] bool is_executed(const BlockRef& block) const;
     // Asserts I1, I2, I4 to I7, I11 and the bounds of memory of PROTOCOL.md §20. Called after every step.
     void check_invariants() const;

@@ -5,11 +5,7 @@
 
 #include "config/assert.h"
 #include "config/limits.h"
-#include "replica/read_queue.h"
-#include "replica/replies.h"
-#include "replica/return_routes.h"
-#include "replica/send_gate.h"
-#include "replica/signing_guard.h"
+#include "replica/node_state.h"
 
 namespace loyal::replica {
 namespace {
@@ -18,12 +14,6 @@ namespace {
 constexpr std::size_t routes_max = std::size_t{64} << 10U;
 // Distinct reasons that are counted one by one; a peer cannot make the table grow.
 constexpr std::size_t reasons_max = 128;
-// The clock stands in for the last block's hlc when that is older than this (Welcome, Reply).
-constexpr std::uint64_t stale_hlc_ms = 1'000;
-
-bool is_off(const consensus::Options& options, std::string_view rule) {
-    return std::find(options.rules_off.begin(), options.rules_off.end(), rule) != options.rules_off.end();
-}
 
 std::size_t or_default(std::size_t value, std::size_t otherwise) {
     return value == 0 ? otherwise : value;
@@ -43,123 +33,46 @@ ClockSyncOptions clock_options(const NodeOptions& options, const consensus::Memb
     return result;
 }
 
-wire::RefusalCode refusal_of(kvstore::Admission verdict) {
-    switch (verdict) {
-        case kvstore::Admission::expired: return wire::RefusalCode::expired;
-        case kvstore::Admission::window: return wire::RefusalCode::window;
-        case kvstore::Admission::denied: return wire::RefusalCode::denied;
-        default: return wire::RefusalCode::invalid;
-    }
-}
-
 }  // namespace
 
-struct Node::State final : ReadView {
-    State(NodeOptions node_options, const consensus::MessageVerifier& message_verifier,
-          const crypto::Signer& own_signer, const consensus::Recovered& recovered, NodePort& node_port)
-        : options(std::move(node_options)),
-          port(node_port),
-          verifier(message_verifier),
-          plain_signer(own_signer),
-          membership(verifier.membership()),
-          quorum(membership.quorum()),
-          self(options.core.self),
-          guard_off(is_off(options.core, "guard")),
-          gate_off(is_off(options.core, "D1")),
-          guard(own_signer, membership.context, membership.replicas.size(), self, recovered),
-          reads(
-              or_default(options.pending_reads_max, limits::pending_reads_max),
-              ticks_of(options.read_wait_max_ms, options.core.tick_ms),
-              [this](LinkId link, wire::Read request, consensus::Height lock) {
+Node::State::State(NodeOptions node_options, const consensus::MessageVerifier& message_verifier,
+                   const crypto::Signer& own_signer, const consensus::Recovered& recovered, NodePort& node_port)
+    : options(std::move(node_options)),
+      port(node_port),
+      verifier(message_verifier),
+      plain_signer(own_signer),
+      membership(verifier.membership()),
+      quorum(membership.quorum()),
+      self(options.core.self),
+      guard_off(rule_off("guard")),
+      gate_off(rule_off("D1")),
+      guard(own_signer, membership.context, membership.replicas.size(), self, recovered),
+      reads(
+          or_default(options.pending_reads_max, limits::pending_reads_max),
+          ticks_of(options.read_wait_max_ms, options.core.tick_ms),
+          [this](LinkId link, wire::Read request, consensus::Height lock) {
+              if (serving()) {
                   port.read(link, std::move(request), lock);
-              },
-              [this](LinkId link, const wire::Read& request) { refuse_read(link, request); }),
-          routes(routes_max),
-          clocks(clock_options(options, membership)) {
-        for (std::size_t i = 0; i < membership.replicas.size(); ++i) {
-            if (const consensus::ReplicaId id(static_cast<std::uint16_t>(i)); id != self) {
-                others.push_back(id);
-            }
+              } else {
+                  refuse_read(link, request);
+              }
+          },
+          [this](LinkId link, const wire::Read& request) { refuse_read(link, request); }),
+      routes(routes_max),
+      clocks(clock_options(options, membership)) {
+    for (std::size_t i = 0; i < membership.replicas.size(); ++i) {
+        if (const consensus::ReplicaId id(static_cast<std::uint16_t>(i)); id != self) {
+            others.push_back(id);
         }
-        core.emplace(options.core, verifier, signer(), recovered);
-        begin(recovered);
     }
+    core.emplace(options.core, verifier, signer(), recovered);
+    begin(recovered);
+}
 
-    // ---- ReadView
-    [[nodiscard]] consensus::ReadTarget target() const override {
-        return is_off(options.core, "R2") ? consensus::ReadTarget{} : core->read_target();
-    }
-    [[nodiscard]] bool contains(const consensus::BlockRef& block) const override {
-        return is_off(options.core, "R2") || core->is_executed(block);
-    }
-    [[nodiscard]] consensus::Height executed() const override { return executed_height; }
-
-    void begin(const consensus::Recovered& recovered);
-    void step(const consensus::Input& input);
-    void apply(consensus::Effects& effects);
-    void on(consensus::Persist& effect) { port.persist(std::move(effect)); }
-    void on(consensus::Send& effect);
-    void on(consensus::Execute& effect) { port.execute(std::move(effect.block)); }
-    void on(consensus::ServeCommitted& effect) { port.serve_committed(effect); }
-    void on(consensus::Stable& effect) { port.stable(effect); }
-    void on(consensus::FetchState& effect) { port.fetch_state(effect); }
-    void on(consensus::Accuse& effect) { port.accuse(effect); }
-    void on(consensus::Rejected& effect) { count(effect.why); }
-    void on(consensus::ViewEntered& effect);
-    void on(consensus::Trace& effect) { port.note(effect.text); }
-
-    void leave(consensus::Send send);
-    void to_client(LinkId link, const consensus::ClientId& client, const wire::ReplicaMessage& message);
-    void welcome(LinkId link, const consensus::ClientId& client);
-    void refuse(LinkId link, const consensus::Envelope& envelope, wire::RefusalCode code, std::string why);
-    void refuse_read(LinkId link, const wire::Read& request);
-    void reply(const kvstore::Replies& replies);
-    void submit(crypto::Verified<consensus::Envelope> envelope);
-    void misbehave();
-    void compare_clocks();
-    // True if it was one of those, and is done with.
-    [[nodiscard]] bool on_clock_message(consensus::ReplicaId from, const consensus::PeerMessage& message);
-    [[nodiscard]] bool on_state_message(consensus::ReplicaId from, const consensus::PeerMessage& message);
-    void count(const std::string& why);
-    [[nodiscard]] consensus::Hlc current_hlc() const;
-    [[nodiscard]] ReplyContext reply_context() const { return {self, quorum, view, current_hlc()}; }
-
-    [[nodiscard]] const crypto::Signer& signer() const {
-        return guard_off ? plain_signer : static_cast<const crypto::Signer&>(guard);
-    }
-
-    NodeOptions options;
-    NodePort& port;
-    const consensus::MessageVerifier& verifier;
-    const crypto::Signer& plain_signer;
-    const consensus::Membership& membership;
-    consensus::Quorum quorum;
-    consensus::ReplicaId self;
-    bool guard_off;
-    bool gate_off;
-    std::vector<consensus::ReplicaId> others;
-
-    SigningGuard guard;
-    std::optional<consensus::Core> core;  // never empty after construction
-    SendGate gate;
-    ReadQueue reads;
-    ReturnRoutes routes;
-    ClockSync clocks;
-    std::unique_ptr<FaultModel> fault;
-    std::optional<wire::RefusalCode> writes_refused;
-    std::size_t relays_admitting = 0;                      // envelopes of backups that wait for admission
-    std::map<consensus::ClientId, std::size_t> admitting;  // envelopes of a client that wait for admission
-
-    consensus::View view;
-    consensus::ReplicaId primary;
-    consensus::Height executed_height;
-    crypto::Digest executed_digest;
-    consensus::Hlc executed_hlc;
-    std::uint64_t wall_ms = 0;
-    std::uint64_t monotonic_ms = 0;  // counted in ticks
-    bool view_moved = false;
-    mutable NodeCounters counters;
-};
+bool Node::State::rule_off(std::string_view rule) const {
+    const auto& off = options.core.rules_off;
+    return std::find(off.begin(), off.end(), rule) != off.end();
+}
 
 void Node::State::begin(const consensus::Recovered& recovered) {
     executed_height = recovered.executed;
@@ -172,6 +85,14 @@ void Node::State::begin(const consensus::Recovered& recovered) {
     const consensus::Status now = core->status();
     view = now.entered;
     primary = now.leader;
+}
+
+void Node::State::start() {
+    consensus::Effects effects;
+    core->start(effects);
+    core->check_invariants();
+    apply(effects);
+    step(consensus::ClockReading{wall_ms});
 }
 
 void Node::State::step(const consensus::Input& input) {
@@ -232,56 +153,6 @@ void Node::State::on(consensus::ViewEntered& effect) {
     port.note("entered view " + std::to_string(view.value) + ", primary " + std::to_string(primary.value));
     for (const LinkId link : routes.all_links()) {
         welcome(link, *routes.client_of(link));
-    }
-}
-
-void Node::State::to_client(LinkId link, const consensus::ClientId& client, const wire::ReplicaMessage& message) {
-    if (!fault) {
-        port.to_client(link, message);
-        return;
-    }
-    for (const wire::ReplicaMessage& out : fault->to_client(client, message)) {
-        port.to_client(link, out);
-    }
-}
-
-consensus::Hlc Node::State::current_hlc() const {
-    return executed_hlc.wall_ms() + stale_hlc_ms >= wall_ms ? executed_hlc : consensus::Hlc(wall_ms, 0);
-}
-
-void Node::State::welcome(LinkId link, const consensus::ClientId& client) {
-    to_client(link, client, wire::Welcome{self, view, primary, current_hlc()});
-}
-
-void Node::State::refuse(LinkId link, const consensus::Envelope& envelope, wire::RefusalCode code, std::string why) {
-    ++counters.envelopes_refused;
-    count(std::string("envelope ") + wire::name_of(code));
-    to_client(link, envelope.client,
-              wire::Refusal{self, code, false, envelope.session, envelope.seq0.value, std::move(why)});
-}
-
-void Node::State::refuse_read(LinkId link, const wire::Read& request) {
-    ++counters.reads_busy;
-    if (const auto client = routes.client_of(link)) {
-        to_client(
-            link, *client,
-            wire::Refusal{self,
-                          wire::RefusalCode::busy,
-                          true,
-                          {},
-                          request.nonce,
-                          "the replica did not catch up with its lock in time, or has too many reads; ask again"});
-    }
-}
-
-void Node::State::submit(crypto::Verified<consensus::Envelope> envelope) {
-    ++counters.envelopes_admitted;
-    if (!fault) {
-        step(consensus::Submitted{std::move(envelope)});
-        return;
-    }
-    for (auto& each : fault->submit(std::move(envelope))) {
-        step(consensus::Submitted{std::move(each)});
     }
 }
 
@@ -346,22 +217,6 @@ void Node::State::count(const std::string& why) {
     }
 }
 
-// Rule P1; in the crash model the leader alone replies (8e).
-void Node::State::reply(const kvstore::Replies& replies) {
-    const bool crash_model = membership.fault_model == consensus::FaultModel::crash;
-    if (crash_model && primary != self) {
-        return;
-    }
-    const std::vector<LinkId> links = routes.links(replies.client, replies.session);
-    if (links.empty()) {
-        return;
-    }
-    const wire::ReplicaMessage message = make_reply(reply_context(), replies, crash_model);
-    for (const LinkId link : links) {
-        to_client(link, replies.client, message);
-    }
-}
-
 Node::Node(NodeOptions options, const consensus::MessageVerifier& verifier, const crypto::Signer& signer,
            const consensus::Recovered& recovered, NodePort& port)
     : state_(std::make_unique<State>(std::move(options), verifier, signer, recovered, port)) {}
@@ -373,13 +228,8 @@ void Node::remember(const std::vector<consensus::Evidence>& evidence) {
 }
 
 void Node::start(std::uint64_t wall_ms) {
-    State& s = *state_;
-    s.wall_ms = s.fault ? s.fault->wall_ms(wall_ms) : wall_ms;
-    consensus::Effects effects;
-    s.core->start(effects);
-    s.core->check_invariants();
-    s.apply(effects);
-    s.step(consensus::ClockReading{s.wall_ms});
+    state_->wall_ms = state_->fault ? state_->fault->wall_ms(wall_ms) : wall_ms;
+    state_->start();
 }
 
 void Node::peer_message(consensus::ReplicaId from, crypto::Verified<consensus::PeerMessage> message) {
@@ -397,7 +247,7 @@ void Node::peer_message(consensus::ReplicaId from, crypto::Verified<consensus::P
     }
     // C2, C4: what a backup hands over is admitted like a client's own, so that no peer can make the primary order
     // again what was executed long ago.
-    if (s.primary != s.self || s.relays_admitting >= limits::client_outstanding_envelopes_max) {
+    if (s.primary != s.self || !s.serving() || s.relays_admitting >= limits::client_outstanding_envelopes_max) {
         s.count("relay not wanted");
         return;
     }
@@ -409,105 +259,6 @@ void Node::refused_peer_message(const consensus::Evidence& evidence) {
     consensus::Effects effects;
     state_->core->accuse(evidence, effects);
     state_->apply(effects);
-}
-
-void Node::client_envelope(LinkId link, crypto::Verified<consensus::Envelope> envelope) {
-    State& s = *state_;
-    const consensus::ClientId client = envelope->client;
-    s.routes.used(link, client, envelope->session);
-    std::size_t& waiting = s.admitting[client];
-    if (waiting >= limits::client_outstanding_envelopes_max) {
-        s.refuse(link, *envelope, wire::RefusalCode::busy, "too many envelopes of this client wait for admission");
-        return;
-    }
-    ++waiting;
-    s.port.admit(link, std::move(envelope));
-}
-
-void Node::admitted(LinkId link, crypto::Verified<consensus::Envelope> envelope, kvstore::AdmissionResult result) {
-    State& s = *state_;
-    if (link == no_link) {
-        --s.relays_admitting;
-        if (result.verdict == kvstore::Admission::admit && s.primary == s.self && !s.writes_refused) {
-            s.submit(std::move(envelope));
-        }
-        return;
-    }
-    if (const auto found = s.admitting.find(envelope->client); found != s.admitting.end() && --found->second == 0) {
-        s.admitting.erase(found);
-    }
-    switch (result.verdict) {
-        case kvstore::Admission::admit: break;
-        case kvstore::Admission::already_executed:
-            ++s.counters.replies_cached;
-            if (result.replies.outcomes.empty()) {
-                return;  // the client acknowledged all of them: nobody waits
-            }
-            s.to_client(link, envelope->client, make_reply(s.reply_context(), result.replies, true));
-            return;
-        default: s.refuse(link, *envelope, refusal_of(result.verdict), "not admitted in the executed state"); return;
-    }
-    if (s.writes_refused) {
-        s.refuse(link, *envelope, *s.writes_refused, "this replica takes no writes now");
-        return;
-    }
-    if (s.core->status().pending_envelopes >= limits::envelope_pool_max) {
-        s.refuse(link, *envelope, wire::RefusalCode::busy, "the envelope pool is full; try again later");
-        return;
-    }
-    s.submit(std::move(envelope));
-}
-
-void Node::client_read(LinkId link, const consensus::ClientId& client, wire::Read request) {
-    State& s = *state_;
-    if (s.routes.client_of(link) != client || (s.fault && !s.fault->from_client(client, request))) {
-        return;  // the link closed meanwhile, or a traitor does not listen
-    }
-    ++s.counters.reads;
-    if (s.reads.submit(link, std::move(request), s)) {
-        ++s.counters.reads_waited;
-    }
-}
-
-void Node::read_done(LinkId link, const wire::Read& request, consensus::Height lock,
-                     const Result<kvstore::ReadAnswer>& answer) {
-    State& s = *state_;
-    const auto client = s.routes.client_of(link);
-    if (!client) {
-        return;
-    }
-    if (!answer) {
-        const bool denied = answer.error().code == Errc::permission;
-        const bool invalid = answer.error().code == Errc::invalid_argument;
-        const auto code = denied    ? wire::RefusalCode::denied
-                          : invalid ? wire::RefusalCode::invalid
-                                    : wire::RefusalCode::busy;
-        s.count(std::string("read ") + wire::name_of(code));
-        s.to_client(link, *client, wire::Refusal{s.self, code, true, {}, request.nonce, answer.error().message});
-        return;
-    }
-    wire::ReadReply reply;
-    reply.replica = s.self;
-    reply.nonce = request.nonce;
-    reply.digest = crypto::digest_of("read", answer->result);
-    if (request.want_result) {
-        reply.result = answer->result;
-    }
-    reply.revision = answer->revision;
-    reply.executed = answer->executed;
-    reply.lock = lock;
-    reply.hlc = answer->hlc;
-    s.to_client(link, *client, std::move(reply));
-}
-
-void Node::client_connected(LinkId link, const consensus::ClientId& client) {
-    state_->routes.connected(link, client);
-    state_->welcome(link, client);
-}
-
-void Node::client_disconnected(LinkId link) {
-    state_->routes.disconnected(link);
-    state_->reads.drop_link(link);
 }
 
 void Node::persisted(consensus::PersistId id) {
@@ -561,10 +312,12 @@ void Node::state_lost(const std::string& why) {
 void Node::restart(const consensus::Recovered& recovered, const std::vector<consensus::Evidence>& evidence) {
     State& s = *state_;
     s.gate = SendGate();
+    s.admitting.clear();
+    s.relays_admitting = 0;
     s.core.emplace(s.options.core, s.verifier, s.signer(), recovered);
     s.core->remember(evidence);
     s.begin(recovered);
-    start(s.wall_ms);
+    s.start();
 }
 
 void Node::tick() {
