@@ -51,6 +51,8 @@ using ArgumentCheck = Result<void> (*)(const std::string& argument);
                                                                const std::string& argument);
 [[nodiscard]] Result<std::unique_ptr<FaultModel>> make_wrong_execution(const FaultContext& context,
                                                                        const std::string& argument);
+[[nodiscard]] Result<std::unique_ptr<FaultModel>> make_bad_memory(const FaultContext& context,
+                                                                  const std::string& argument);
 
 // Of a behaviour that registry.cpp lists.
 [[nodiscard]] Result<void> check_argument(const std::string& behaviour, const std::string& argument);

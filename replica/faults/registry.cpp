@@ -50,6 +50,7 @@ constexpr std::array entries{
           faults::make_collude,
           faults::check_ids},
     Entry{{"wrong-execution", "", "computes something else than the others"}, faults::make_wrong_execution},
+    Entry{{"bad-memory", "", "is correct, but one bit of what it computed flips, once"}, faults::make_bad_memory},
 };
 
 const Entry* find_entry(std::string_view name) {

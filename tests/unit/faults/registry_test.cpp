@@ -28,5 +28,18 @@ TEST_F(FaultTest, a_silent_replica_says_nothing_to_anybody) {
     EXPECT_TRUE(silent->to_client(client_, wire::Welcome{}).empty());
 }
 
+TEST_F(FaultTest, bad_memory_flips_one_bit_of_one_block_and_no_more) {
+    const auto fault = make("bad-memory");
+    kvstore::ExecutedBlock first{consensus::Height(7), crypto::digest_of("example", {}), {}, {}};
+    kvstore::ExecutedBlock second = first;
+    const crypto::Digest right = first.digest;
+    fault->executed(first);
+    fault->executed(second);
+    EXPECT_NE(first.digest, right);
+    first.digest.bytes[0] ^= 1U;
+    EXPECT_EQ(first.digest, right);
+    EXPECT_EQ(second.digest, right);
+}
+
 }  // namespace
 }  // namespace loyal::replica
