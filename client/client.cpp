@@ -102,8 +102,41 @@ void Client::control(ReplicaId replica, std::string command, OnControl done) {
     }
     auto shared = std::make_shared<OnControl>(std::move(done));
     if (!state_->submit([state = state_.get(), shared, replica, command = std::move(command)]() mutable {
-            state->ask(replica, wire::Control{0, std::move(command)}, state->options.timeout_ms,
-                       [shared](Result<std::string> answered) { (*shared)(answered); });
+            state->ask_for<wire::ControlReply>(
+                replica, wire::Control{0, std::move(command)}, state->options.timeout_ms,
+                [shared](const Result<wire::ControlReply>& answered) {
+                    (*shared)(answered.map([](const wire::ControlReply& reply) { return reply.text; }));
+                });
+        })) {
+        (*shared)(fail(Errc::unavailable, closed_text));
+    }
+}
+
+void Client::checkpoint(ReplicaId replica, OnCheckpoint done) {
+    if (replica.value >= state_->options.cluster.replicas.size()) {
+        done(fail(Errc::invalid_argument, "there is no replica " + std::to_string(replica.value)));
+        return;
+    }
+    auto shared = std::make_shared<OnCheckpoint>(std::move(done));
+    if (!state_->submit([state = state_.get(), shared, replica] {
+            state->ask_for<wire::CheckpointAnswer>(replica, wire::CheckpointAsk{}, state->options.timeout_ms, *shared);
+        })) {
+        (*shared)(fail(Errc::unavailable, closed_text));
+    }
+}
+
+void Client::state_part(ReplicaId replica, consensus::StateRequest request, OnStatePart done) {
+    if (replica.value >= state_->options.cluster.replicas.size()) {
+        done(fail(Errc::invalid_argument, "there is no replica " + std::to_string(replica.value)));
+        return;
+    }
+    auto shared = std::make_shared<OnStatePart>(std::move(done));
+    if (!state_->submit([state = state_.get(), shared, replica, request = std::move(request)]() mutable {
+            state->ask_for<wire::StateAnswer>(
+                replica, wire::StateAsk{0, std::move(request)}, state->options.timeout_ms,
+                [shared](const Result<wire::StateAnswer>& answered) {
+                    (*shared)(answered.map([](const wire::StateAnswer& answer) { return answer.chunk; }));
+                });
         })) {
         (*shared)(fail(Errc::unavailable, closed_text));
     }

@@ -66,6 +66,8 @@ class Client {
     using OnRead = Session::OnRead;
     using OnStatus = std::function<void(const std::vector<ReplicaStatus>&)>;
     using OnControl = std::function<void(const Result<std::string>&)>;
+    using OnCheckpoint = std::function<void(const Result<wire::CheckpointAnswer>&)>;
+    using OnStatePart = std::function<void(const Result<consensus::StateChunk>&)>;
 
     // ---- Callbacks
     void write(kvstore::Operation operation, OnWrite done);
@@ -80,6 +82,11 @@ class Client {
     // experiments = true. Gives the replica's answer. Errors: Errc::permission, Errc::invalid_argument (the line),
     // Errc::unavailable, Errc::timed_out.
     void control(consensus::ReplicaId replica, std::string command, OnControl done);
+
+    // What a backup asks (client/backup/fetch.h); both need the admin right. Nothing in the answers was checked but for
+    // its form. Errors as those of control().
+    void checkpoint(consensus::ReplicaId replica, OnCheckpoint done);
+    void state_part(consensus::ReplicaId replica, consensus::StateRequest request, OnStatePart done);
 
     // ---- Futures
     [[nodiscard]] std::future<WriteResult> write(kvstore::Operation operation);

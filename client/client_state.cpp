@@ -25,6 +25,30 @@ Errc code_of(wire::RefusalCode code) {
     }
 }
 
+template <class Message>
+void set_nonce(Message& message, std::uint64_t nonce) {
+    message.nonce = nonce;
+}
+void set_nonce(wire::Submit& /*message*/, std::uint64_t /*nonce*/) {}
+
+// Of the answers that are no session's business.
+template <class Message>
+std::optional<std::uint64_t> control_nonce(const Message& /*message*/) {
+    return std::nullopt;
+}
+std::optional<std::uint64_t> control_nonce(const wire::StatusReply& reply) {
+    return reply.nonce;
+}
+std::optional<std::uint64_t> control_nonce(const wire::ControlReply& reply) {
+    return reply.nonce;
+}
+std::optional<std::uint64_t> control_nonce(const wire::CheckpointAnswer& answer) {
+    return answer.nonce;
+}
+std::optional<std::uint64_t> control_nonce(const wire::StateAnswer& answer) {
+    return answer.nonce;
+}
+
 SessionOptions session_options(const ClientOptions& options) {
     SessionOptions session;
     session.client = config::client_id_of(options.identity->public_key());
@@ -184,7 +208,7 @@ std::string Client::State::links_text() const {
 void Client::State::frame_received(std::uint16_t replica, const Bytes& frame) {
     const auto message = wire::decode_replica(frame);
     // What cannot be read is this replica's fault; the others' answers do not depend on it.
-    if (message && !take_control_message(*message)) {
+    if (message && !take_control_message(ReplicaId(replica), *message)) {
         session.receive(ReplicaId(replica), *message, now_ms());
     }
 }
@@ -318,13 +342,9 @@ ReplicaId Client::State::some_replica() {
 // ---- Status and faults
 
 void Client::State::ask(ReplicaId replica, wire::ClientMessage message, std::uint64_t timeout_ms,
-                        std::function<void(Result<std::string>)> done) {
+                        std::function<void(Result<wire::ReplicaMessage>)> done) {
     const std::uint64_t nonce = next_nonce++;
-    if (auto* status_request = std::get_if<wire::StatusRequest>(&message)) {
-        status_request->nonce = nonce;
-    } else if (auto* set = std::get_if<wire::Control>(&message)) {
-        set->nonce = nonce;
-    }
+    std::visit([nonce](auto& each) { set_nonce(each, nonce); }, message);
     Ask& each = asks[nonce];
     each = Ask{replica, std::move(message), now_ms() + timeout_ms, false, std::move(done)};
     if (links[replica.value]->is_up()) {
@@ -339,10 +359,17 @@ void Client::State::send_ask(Ask& each) {
     links[each.replica.value]->send(wire::encode(each.message));
 }
 
-void Client::State::answer(std::uint64_t nonce, Result<std::string> result) {
+void Client::State::answer(std::uint64_t nonce, Result<wire::ReplicaMessage> result) {
     auto node = asks.extract(nonce);
     if (!node.empty()) {
         node.mapped().done(std::move(result));
+    }
+}
+
+void Client::State::answered_by(ReplicaId from, std::uint64_t nonce, Result<wire::ReplicaMessage> result) {
+    const auto asked = asks.find(nonce);
+    if (asked != asks.end() && asked->second.replica == from) {
+        answer(nonce, std::move(result));
     }
 }
 
@@ -358,19 +385,16 @@ void Client::State::fail_asks(ReplicaId replica, bool sent_only, Errc code, cons
     }
 }
 
-bool Client::State::take_control_message(const wire::ReplicaMessage& message) {
-    if (const auto* reply = std::get_if<wire::StatusReply>(&message)) {
-        answer(reply->nonce, reply->json);
-        return true;
-    }
-    if (const auto* set = std::get_if<wire::ControlReply>(&message)) {
-        answer(set->nonce, set->text);
+bool Client::State::take_control_message(ReplicaId from, const wire::ReplicaMessage& message) {
+    const auto nonce = std::visit([](const auto& each) { return control_nonce(each); }, message);
+    if (nonce) {
+        answered_by(from, *nonce, message);
         return true;
     }
     const auto* refusal = std::get_if<wire::Refusal>(&message);
     if (refusal != nullptr && refusal->nonce >= first_control_nonce) {
         const std::string why = refusal->why.empty() ? wire::name_of(refusal->code) : refusal->why;
-        answer(refusal->nonce, fail(code_of(refusal->code), why));
+        answered_by(from, refusal->nonce, fail(code_of(refusal->code), why));
         return true;
     }
     return false;
@@ -387,12 +411,12 @@ void Client::State::status(OnStatus done, std::uint64_t timeout_ms) {
     gathering->missing = links.size();
     gathering->done = std::move(done);
     for (std::uint16_t id = 0; id < links.size(); ++id) {
-        ask(ReplicaId(id), wire::StatusRequest{}, timeout_ms, [gathering, id](Result<std::string> answered) {
+        const auto take = [gathering, id](Result<wire::StatusReply> answered) {
             ReplicaStatus& status = gathering->replicas[id];
             status.replica = ReplicaId(id);
             status.reachable = answered.has_value();
             if (answered) {
-                status.json = std::move(*answered);
+                status.json = std::move(answered->json);
             } else {
                 status.why = answered.error().message;
                 status.denied = answered.error().code == Errc::permission;
@@ -400,7 +424,8 @@ void Client::State::status(OnStatus done, std::uint64_t timeout_ms) {
             if (--gathering->missing == 0) {
                 gathering->done(gathering->replicas);
             }
-        });
+        };
+        ask_for<wire::StatusReply>(ReplicaId(id), wire::StatusRequest{}, timeout_ms, take);
     }
 }
 

@@ -22,13 +22,13 @@ namespace loyal::client {
 // Nonces of status and fault requests; a session's sequence numbers and read nonces stay far below.
 inline constexpr std::uint64_t first_control_nonce = std::uint64_t{1} << 63U;
 
-// A request to one replica that is no operation: status, fault.
+// A request to one replica that is no operation: status, orders, checkpoints.
 struct Ask {
     consensus::ReplicaId replica;
     wire::ClientMessage message;
     std::uint64_t deadline_ms = 0;
     bool sent = false;
-    std::function<void(Result<std::string>)> done;
+    std::function<void(Result<wire::ReplicaMessage>)> done;
 };
 
 struct Client::State final : LinkObserver {
@@ -62,11 +62,28 @@ struct Client::State final : LinkObserver {
     [[nodiscard]] bool take_place(const char*& why);
 
     void ask(consensus::ReplicaId replica, wire::ClientMessage message, std::uint64_t timeout_ms,
-             std::function<void(Result<std::string>)> done);
+             std::function<void(Result<wire::ReplicaMessage>)> done);
+    // An answer of another kind than `Reply` is none.
+    template <class Reply>
+    void ask_for(consensus::ReplicaId replica, wire::ClientMessage message, std::uint64_t timeout_ms,
+                 std::function<void(Result<Reply>)> done) {
+        ask(replica, std::move(message), timeout_ms,
+            [done = std::move(done)](const Result<wire::ReplicaMessage>& answered) {
+                if (!answered) {
+                    done(tl::unexpected(answered.error()));
+                } else if (const auto* reply = std::get_if<Reply>(&*answered)) {
+                    done(*reply);
+                } else {
+                    done(fail(Errc::unavailable, "the replica answered something else"));
+                }
+            });
+    }
     void send_ask(Ask& ask);
-    void answer(std::uint64_t nonce, Result<std::string> result);
+    void answer(std::uint64_t nonce, Result<wire::ReplicaMessage> result);
+    // The same for what `from` sent: only what it was asked counts.
+    void answered_by(consensus::ReplicaId from, std::uint64_t nonce, Result<wire::ReplicaMessage> result);
     void fail_asks(consensus::ReplicaId replica, bool sent_only, Errc code, const std::string& why);
-    [[nodiscard]] bool take_control_message(const wire::ReplicaMessage& message);
+    [[nodiscard]] bool take_control_message(consensus::ReplicaId from, const wire::ReplicaMessage& message);
     void status(OnStatus done, std::uint64_t timeout_ms);
     void shut_down();
 

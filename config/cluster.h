@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -74,6 +75,10 @@ struct Cluster {
     consensus::FaultModel fault_model = consensus::FaultModel::byzantine;
     CrashMode crash_mode = CrashMode::recovery;
     bool experiments = false;  // injected faults allowed
+    // A cluster that was restored from a backup is born with a state; parts of the id, in the file as genesis_state and
+    // genesis_cluster. Zero: born empty.
+    crypto::Digest genesis_state;    // its root, at height 0
+    crypto::Digest genesis_cluster;  // whose id the salt of the state's digests is made of
     std::uint64_t window = 8;
     std::uint64_t log_quota_bytes = 0;  // 0: limits::log_quota_bytes
     // C: heights between two checkpoints of the state; all replicas must agree on it, and on window.
@@ -83,6 +88,10 @@ struct Cluster {
     std::vector<ClientEntry> clients;
 
     [[nodiscard]] consensus::Membership membership() const;
+    // For kvstore::salt_of.
+    [[nodiscard]] const crypto::Digest& salt_id() const {
+        return genesis_cluster.is_zero() ? cluster_id : genesis_cluster;
+    }
     [[nodiscard]] std::filesystem::path replica_key_path(std::uint16_t id) const;
     [[nodiscard]] std::filesystem::path client_key_path(const std::string& name) const;
     [[nodiscard]] std::filesystem::path data_path(std::uint16_t id) const;
@@ -92,7 +101,8 @@ struct Cluster {
 
 [[nodiscard]] consensus::ClientId client_id_of(const crypto::PublicKey& key);
 // H("cluster", ...) of exactly: instance, protocol version, fault model, n, replica ids and keys, genesis clients
-// (name, key, rights; in order of name) and the two rules. Not of addresses, ports, timers or limits.
+// (name, key, rights; in order of name), the two rules, and the genesis state when there is one. Not of addresses,
+// ports, timers or limits.
 [[nodiscard]] crypto::Digest compute_cluster_id(const Cluster& cluster, const ProtocolRules& rules = {});
 
 // `path` is the file or its folder. Errc::not_found when there is none, invalid_argument when its content is wrong.
@@ -114,6 +124,11 @@ struct InitOptions {
     std::vector<std::string> hosts;  // one a replica; empty: 127.0.0.1
     bool experiments = false;
     std::vector<ClientRequest> clients;  // besides `default` and `admin`
+    // A restored cluster: see Cluster. `fill_data` puts the state into the data folder of each replica, in which only
+    // the birth record is yet; what it left there is removed when init fails.
+    crypto::Digest genesis_state;
+    crypto::Digest genesis_cluster;
+    std::function<Result<void>(const Cluster& cluster, std::uint16_t id)> fill_data;
 };
 struct InitReport {
     Cluster cluster;

@@ -23,6 +23,9 @@ crypto::Digest compute_cluster_id(const Cluster& cluster, const ProtocolRules& r
         out.sized(view_of(client->name)).raw(client->public_key.bytes).number(client->rights);
     }
     out.sized(view_of(rules.hash)).sized(view_of(rules.signature));
+    if (!cluster.genesis_state.is_zero()) {
+        out.sized(view_of("genesis")).digest(cluster.genesis_state).digest(cluster.genesis_cluster);
+    }
     return crypto::digest_of("cluster", out.view());
 }
 

@@ -32,6 +32,9 @@ class Undo {
     Undo() = default;
     ~Undo() {
         std::error_code ignored;
+        for (const auto& tree : trees_) {
+            std::filesystem::remove_all(tree, ignored);
+        }
         for (auto path = created_.rbegin(); path != created_.rend(); ++path) {
             std::filesystem::remove(*path, ignored);
         }
@@ -40,10 +43,15 @@ class Undo {
     Undo& operator=(const Undo&) = delete;
 
     void add(std::filesystem::path path) { created_.push_back(std::move(path)); }
-    void keep() noexcept { created_.clear(); }
+    void add_tree(std::filesystem::path path) { trees_.push_back(std::move(path)); }
+    void keep() noexcept {
+        created_.clear();
+        trees_.clear();
+    }
 
  private:
     std::vector<std::filesystem::path> created_;
+    std::vector<std::filesystem::path> trees_;  // with all that is in them
 };
 
 Result<void> check_clients(const InitOptions& options) {
@@ -164,6 +172,8 @@ class Initializer {
         cluster_.fault_model = options_.fault_model;
         cluster_.crash_mode = options_.crash_mode;
         cluster_.experiments = options_.experiments;
+        cluster_.genesis_state = options_.genesis_state;
+        cluster_.genesis_cluster = options_.genesis_cluster;
         warnings_ = warnings_about(options_.fault_model, options_.replicas);
     }
 
@@ -275,10 +285,33 @@ class Initializer {
             }
             undo_.add(path / "birth");
         }
+        if (auto filled = fill_data(); !filled) {
+            return filled;
+        }
         const auto parent = cluster_.directory.parent_path();
         return sync_folder(cluster_.directory / "data")
             .and_then([this] { return sync_folder(cluster_.directory); })
             .and_then([&parent] { return sync_folder(parent.empty() ? "/" : parent); });
+    }
+
+    [[nodiscard]] Result<void> fill_data() {
+        if (!options_.fill_data) {
+            return {};
+        }
+        for (const auto& replica : cluster_.replicas) {
+            const auto path = cluster_.data_path(replica.id);
+            auto filled = options_.fill_data(cluster_, replica.id);
+            std::error_code ignored;
+            for (const auto& entry : std::filesystem::directory_iterator(path, ignored)) {
+                if (entry.path().filename() != "birth") {
+                    undo_.add_tree(entry.path());
+                }
+            }
+            if (!filled) {
+                return filled;
+            }
+        }
+        return {};
     }
 
     [[nodiscard]] Result<void> publish() {

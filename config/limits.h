@@ -81,6 +81,7 @@ static_assert(control_text_bytes_max <= frame_bytes_max / 2);
 
 // ---- State transfer (PROTOCOL.md §13 S6)
 inline constexpr std::size_t state_names_max = 1024;  // records asked for at once
+inline constexpr std::size_t state_buckets_max = 64;  // buckets whose leaves are asked for at once
 inline constexpr std::size_t state_chunk_bytes_max = std::size_t{2} << 20;
 inline constexpr std::uint64_t checkpoint_interval_default = 8192;  // C, in heights
 inline constexpr std::uint64_t checkpoint_interval_max = 1'000'000;

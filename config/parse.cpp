@@ -2,6 +2,7 @@
 
 #include <toml++/toml.h>
 #include <algorithm>
+#include <charconv>
 #include <initializer_list>
 #include <optional>
 #include <set>
@@ -122,6 +123,20 @@ class Fields {
         std::copy(bytes->begin(), bytes->end(), out.begin());
     }
 
+    // 64 hexadecimal digits; zero when it is absent.
+    void digest(std::string_view key, crypto::Digest& out) {
+        const std::string hex = text(key, "");
+        if (hex.empty()) {
+            return;
+        }
+        for (std::size_t i = 0; i < out.bytes.size() && 2 * i + 1 < hex.size(); ++i) {
+            (void)std::from_chars(hex.data() + 2 * i, hex.data() + 2 * i + 2, out.bytes[i], 16);
+        }
+        if (out.hex() != hex) {
+            refuse(table_.get(key), key, "expected the 64 hexadecimal digits that restore wrote");
+        }
+    }
+
     [[nodiscard]] std::uint8_t rights(std::string_view key) {
         const auto* node = find(key, false);
         const auto* list = node == nullptr ? nullptr : node->as_array();
@@ -231,7 +246,7 @@ class ClusterParser {
     void read_cluster(const toml::table& table) {
         Fields fields(table, "[cluster]", error_,
                       {"id", "instance", "protocol_version", "hash", "signature", "fault_model", "crash_mode",
-                       "replicas", "epoch", "experiments"});
+                       "replicas", "epoch", "experiments", "genesis_state", "genesis_cluster"});
         declared_id_ = fields.text("id");
         cluster_.instance = fields.text("instance");
         const ProtocolRules rules;
@@ -249,6 +264,11 @@ class ClusterParser {
         declared_replicas_ = fields.number<std::size_t>("replicas", limits::replicas_min, limits::replicas_max);
         cluster_.epoch = fields.number<std::uint32_t>("epoch", 0, UINT32_MAX, 0U);
         cluster_.experiments = fields.flag("experiments", false);
+        fields.digest("genesis_state", cluster_.genesis_state);
+        fields.digest("genesis_cluster", cluster_.genesis_cluster);
+        if (cluster_.genesis_state.is_zero() != cluster_.genesis_cluster.is_zero()) {
+            fields.refuse(&table, "genesis_state", "belongs together with genesis_cluster; restore writes both");
+        }
         if (!is_valid_instance(cluster_.instance)) {
             fields.refuse(table.get("instance"), "instance", "expected the 32 hexadecimal digits that init wrote");
         }

@@ -39,6 +39,12 @@ signature = "{}"
     }
     fmt::format_to(out, "replicas = {}  # tolerates {} faulty, needs {} to decide\n", quorum.n, quorum.f, quorum.q);
     fmt::format_to(out, "epoch = {}\n", cluster.epoch);
+    if (!cluster.genesis_state.is_zero()) {
+        fmt::format_to(out,
+                       "genesis_state = \"{}\"  # root of the state that it was restored with\n"
+                       "genesis_cluster = \"{}\"  # whose state that was at first\n",
+                       cluster.genesis_state.hex(), cluster.genesis_cluster.hex());
+    }
     fmt::format_to(out, "experiments = {}  # whether faults may be injected\n\n", cluster.experiments);
 }
 

@@ -210,14 +210,15 @@ using LeafName = std::array<std::uint8_t, leaf_name_bytes>;  // of a record of t
 
 enum class StatePart : std::uint8_t {
     subtree = 1,  // the 256 digests two levels below a node: index 0 the root's, 1 + i those of node i of level 2
-    leaves = 2,   // names and digests of the records of bucket `index`
-    records = 3,  // those records of bucket `index` that `names` names, as many as fit
+    leaves = 2,   // names and digests of the records of `count` buckets from `index` on, as many buckets as fit
+    records = 3,  // the records that `names` names, as many as fit; `index` is the bucket of the first
 };
 struct StateRequest {  // 24
     Height checkpoint;
     StatePart part = StatePart::subtree;
     std::uint32_t index = 0;
     std::vector<LeafName> names;  // at most state_names_max
+    std::uint32_t count = 1;      // of buckets (leaves); 1 .. state_buckets_max
 };
 struct StateChunk {  // 25
     Height checkpoint;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "consensus/envelope.h"
+#include "consensus/messages.h"
 #include "consensus/types.h"
 #include "kvstore/operation.h"
 
@@ -33,7 +34,16 @@ struct Control {
     std::uint64_t nonce = 0;
     std::string command;
 };
-using ClientMessage = std::variant<Submit, Read, StatusRequest, Control>;
+// A backup's questions (client/backup/): for the newest stable checkpoint, and for a part of the state at one. Refused
+// unless the link's client has the admin right: the state holds everybody's sessions.
+struct CheckpointAsk {
+    std::uint64_t nonce = 0;
+};
+struct StateAsk {
+    std::uint64_t nonce = 0;
+    consensus::StateRequest request;
+};
+using ClientMessage = std::variant<Submit, Read, StatusRequest, Control, CheckpointAsk, StateAsk>;
 
 // ---- Replica to client
 // Sent first on every link and again when the view changes. Hints only: nothing is believed from one replica, except
@@ -95,7 +105,19 @@ struct ControlReply {
     std::uint64_t nonce = 0;
     std::string text;  // see replica/control.h; what is in force now, or what was asked for
 };
-using ReplicaMessage = std::variant<Welcome, Reply, Refusal, ReadReply, StatusReply, ControlReply>;
+// Proves itself to who knows the cluster's keys.
+struct CheckpointAnswer {
+    std::uint64_t nonce = 0;
+    std::optional<consensus::CheckpointProof> proof;  // nothing: no checkpoint is stable yet
+    consensus::Height executed;                       // a hint: how far this replica is
+};
+// Worth what its content proves against the checkpoint's root.
+struct StateAnswer {
+    std::uint64_t nonce = 0;
+    consensus::StateChunk chunk;
+};
+using ReplicaMessage =
+    std::variant<Welcome, Reply, Refusal, ReadReply, StatusReply, ControlReply, CheckpointAnswer, StateAnswer>;
 
 [[nodiscard]] const char* name_of(RefusalCode code);
 

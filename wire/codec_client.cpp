@@ -1,5 +1,6 @@
 // Messages from a client to a replica.
 #include "wire/codec.h"
+#include "wire/codec_recovery.h"
 #include "wire/codec_support.h"
 
 namespace loyal::wire {
@@ -25,6 +26,13 @@ void fill(v1::ClientFrame& out, const StatusRequest& message) {
 void fill(v1::ClientFrame& out, const Control& message) {
     out.mutable_control()->set_nonce(message.nonce);
     out.mutable_control()->set_command(message.command);
+}
+void fill(v1::ClientFrame& out, const CheckpointAsk& message) {
+    out.mutable_checkpoint_ask()->set_nonce(message.nonce);
+}
+void fill(v1::ClientFrame& out, const StateAsk& message) {
+    out.mutable_state_ask()->set_nonce(message.nonce);
+    detail::fill(*out.mutable_state_ask()->mutable_request(), message.request);
 }
 
 Result<ClientMessage> submit_from(const std::string& in) {
@@ -62,6 +70,14 @@ Result<ClientMessage> control_from(const v1::Control& in) {
     return Control{in.nonce(), in.command()};
 }
 
+Result<ClientMessage> state_ask_from(const v1::StateAsk& in) {
+    auto request = state_request_from(in.request());
+    if (!request) {
+        return tl::unexpected(request.error());
+    }
+    return StateAsk{in.nonce(), std::move(*request)};
+}
+
 }  // namespace
 
 Bytes encode(const ClientMessage& message) {
@@ -80,6 +96,8 @@ Result<ClientMessage> decode_client(ByteView bytes) {
         case v1::ClientFrame::kRead: return read_from(frame.read());
         case v1::ClientFrame::kStatusRequest: return StatusRequest{frame.status_request().nonce()};
         case v1::ClientFrame::kControl: return control_from(frame.control());
+        case v1::ClientFrame::kCheckpointAsk: return CheckpointAsk{frame.checkpoint_ask().nonce()};
+        case v1::ClientFrame::kStateAsk: return state_ask_from(frame.state_ask());
         case v1::ClientFrame::MESSAGE_NOT_SET: break;
     }
     return malformed("client frame", "no known message in it");

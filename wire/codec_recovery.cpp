@@ -52,17 +52,26 @@ void fill(v1::PeerFrame& out, const RecoverAck& message) {
 }
 
 void fill(v1::PeerFrame& out, const StateRequest& message) {
-    v1::StateRequest& request = *out.mutable_state_request();
+    fill(*out.mutable_state_request(), message);
+}
+
+void fill(v1::StateRequest& request, const StateRequest& message) {
     request.set_checkpoint(message.checkpoint.value);
     request.set_part(static_cast<std::uint32_t>(message.part));
     request.set_index(message.index);
+    if (message.count != 1) {
+        request.set_count(message.count);
+    }
     for (const LeafName& name : message.names) {
         request.mutable_names()->append(reinterpret_cast<const char*>(name.data()), name.size());
     }
 }
 
 void fill(v1::PeerFrame& out, const StateChunk& message) {
-    v1::StateChunk& chunk = *out.mutable_state_chunk();
+    fill(*out.mutable_state_chunk(), message);
+}
+
+void fill(v1::StateChunk& chunk, const StateChunk& message) {
     chunk.set_checkpoint(message.checkpoint.value);
     chunk.set_part(static_cast<std::uint32_t>(message.part));
     chunk.set_index(message.index);
@@ -118,14 +127,18 @@ Result<PeerMessage> recover_ack_from(const v1::RecoverAck& in) {
     return ack;
 }
 
-Result<PeerMessage> state_request_from(const v1::StateRequest& in) {
+Result<StateRequest> state_request_from(const v1::StateRequest& in) {
     if (!height_ok(in.checkpoint()) || !part_ok(in.part()) || !index_ok(in.index())) {
         return malformed("STATE-REQUEST", "a height, part or index out of range");
     }
     if (in.names().size() % leaf_name_bytes != 0 || in.names().size() / leaf_name_bytes > limits::state_names_max) {
         return malformed("STATE-REQUEST", "a list of names of " + std::to_string(in.names().size()) + " bytes");
     }
-    StateRequest request{Height(in.checkpoint()), static_cast<StatePart>(in.part()), in.index(), {}};
+    const std::uint32_t count = in.count() == 0 ? 1 : in.count();
+    if (count > limits::state_buckets_max || !index_ok(in.index() + count - 1)) {
+        return malformed("STATE-REQUEST", "too many buckets");
+    }
+    StateRequest request{Height(in.checkpoint()), static_cast<StatePart>(in.part()), in.index(), {}, count};
     request.names.resize(in.names().size() / leaf_name_bytes);
     for (std::size_t i = 0; i < request.names.size(); ++i) {
         std::memcpy(request.names[i].data(), in.names().data() + i * leaf_name_bytes, leaf_name_bytes);
@@ -133,7 +146,7 @@ Result<PeerMessage> state_request_from(const v1::StateRequest& in) {
     return request;
 }
 
-Result<PeerMessage> state_chunk_from(const v1::StateChunk& in) {
+Result<StateChunk> state_chunk_from(const v1::StateChunk& in) {
     if (!height_ok(in.checkpoint()) || !part_ok(in.part()) || !index_ok(in.index())) {
         return malformed("STATE-CHUNK", "a height, part or index out of range");
     }

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "wire/codec.h"
+#include "wire/codec_recovery.h"
 #include "wire/codec_support.h"
 
 namespace loyal::wire {
@@ -92,6 +93,20 @@ void fill(v1::ReplicaFrame& out, const StatusReply& message) {
 void fill(v1::ReplicaFrame& out, const ControlReply& message) {
     out.mutable_control_reply()->set_nonce(message.nonce);
     out.mutable_control_reply()->set_text(message.text.substr(0, limits::control_text_bytes_max));
+}
+
+void fill(v1::ReplicaFrame& out, const CheckpointAnswer& message) {
+    v1::CheckpointAnswer& answer = *out.mutable_checkpoint_answer();
+    answer.set_nonce(message.nonce);
+    answer.set_executed(message.executed.value);
+    if (message.proof) {
+        assign(answer.mutable_proof(), consensus::encode_checkpoint_proof(*message.proof));
+    }
+}
+
+void fill(v1::ReplicaFrame& out, const StateAnswer& message) {
+    out.mutable_state_answer()->set_nonce(message.nonce);
+    detail::fill(*out.mutable_state_answer()->mutable_chunk(), message.chunk);
 }
 
 // ---- Decoding
@@ -204,6 +219,29 @@ Result<ReplicaMessage> control_reply_from(const v1::ControlReply& in) {
     return ControlReply{in.nonce(), in.text()};
 }
 
+Result<ReplicaMessage> checkpoint_answer_from(const v1::CheckpointAnswer& in) {
+    if (!height_ok(in.executed())) {
+        return malformed("CHECKPOINT-ANSWER", "a height out of range");
+    }
+    CheckpointAnswer answer{in.nonce(), std::nullopt, Height(in.executed())};
+    if (!in.proof().empty()) {
+        auto proof = consensus::decode_checkpoint_proof(view(in.proof()));
+        if (!proof) {
+            return inside("CHECKPOINT-ANSWER", proof.error());
+        }
+        answer.proof = std::move(*proof);
+    }
+    return answer;
+}
+
+Result<ReplicaMessage> state_answer_from(const v1::StateAnswer& in) {
+    auto chunk = state_chunk_from(in.chunk());
+    if (!chunk) {
+        return tl::unexpected(chunk.error());
+    }
+    return StateAnswer{in.nonce(), std::move(*chunk)};
+}
+
 // ---- Cutting
 
 std::size_t frame_cost(const OutcomeReply& reply) {
@@ -268,6 +306,8 @@ Result<ReplicaMessage> decode_replica(ByteView bytes) {
         case v1::ReplicaFrame::kRefusal: return refusal_from(frame.refusal());
         case v1::ReplicaFrame::kStatusReply: return status_reply_from(frame.status_reply());
         case v1::ReplicaFrame::kControlReply: return control_reply_from(frame.control_reply());
+        case v1::ReplicaFrame::kCheckpointAnswer: return checkpoint_answer_from(frame.checkpoint_answer());
+        case v1::ReplicaFrame::kStateAnswer: return state_answer_from(frame.state_answer());
         case v1::ReplicaFrame::MESSAGE_NOT_SET: break;
     }
     return malformed("replica frame", "no known message in it");

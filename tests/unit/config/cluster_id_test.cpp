@@ -37,6 +37,11 @@ TEST(ClusterId, changes_with_each_field_it_covers) {
         [](Cluster& c, ProtocolRules&) { c.clients[0].public_key = key_of(61); },
         [](Cluster& c, ProtocolRules&) { c.clients[0].rights = right_read; },
         [](Cluster& c, ProtocolRules&) { c.clients[0].name = "other"; },
+        [](Cluster& c, ProtocolRules&) { c.genesis_state = c.genesis_cluster = crypto::digest_of("a", {}); },
+        [](Cluster& c, ProtocolRules&) {
+            c.genesis_state = crypto::digest_of("a", {});
+            c.genesis_cluster = crypto::digest_of("b", {});
+        },
         [](Cluster&, ProtocolRules& r) { r.hash = "blake3"; },
         [](Cluster&, ProtocolRules& r) { r.signature = "ed25519-zip215"; },
         // The same letters, cut differently between two fields.

@@ -149,6 +149,9 @@ std::optional<CheckpointProof> maybe_checkpoint() {
                   : std::nullopt;
 }
 
+StateRequest any_state_request();
+StateChunk any_state_chunk();
+
 LeafName any_leaf_name() {
     const crypto::Digest digest = any_digest();
     LeafName name{};
@@ -188,14 +191,19 @@ PeerMessage any_peer_message() {
             }
             return ack;
         }
-        case 15:
-            return StateRequest{any_height(), static_cast<StatePart>(pick<int>(1, 3)), pick<std::uint32_t>(0, 0xFFFF),
-                                up_to<LeafName>(5, any_leaf_name)};
-        case 16:
-            return StateChunk{any_height(), static_cast<StatePart>(pick<int>(1, 3)), pick<std::uint32_t>(0, 0xFFFF),
-                              coin(), std::make_shared<const Bytes>(any_bytes(300))};
+        case 15: return any_state_request();
+        case 16: return any_state_chunk();
         default: return ClockAnswer{number(), number(), number()};
     }
+}
+
+StateRequest any_state_request() {
+    return {any_height(), static_cast<StatePart>(pick<int>(1, 3)), pick<std::uint32_t>(0, 0xFFFF),
+            up_to<LeafName>(5, any_leaf_name)};
+}
+StateChunk any_state_chunk() {
+    return {any_height(), static_cast<StatePart>(pick<int>(1, 3)), pick<std::uint32_t>(0, 0xFFFF), coin(),
+            std::make_shared<const Bytes>(any_bytes(300))};
 }
 
 kvstore::Range any_range() {
@@ -214,10 +222,12 @@ kvstore::Range any_range() {
 }
 
 ClientMessage any_client_message() {
-    switch (kind(3)) {
+    switch (kind(5)) {
         case 0: return Submit{any_envelope()};
         case 1: return Read{number(), any_range(), any_height(), coin(), coin()};
         case 2: return StatusRequest{number()};
+        case 3: return CheckpointAsk{number()};
+        case 4: return StateAsk{number(), any_state_request()};
         default: return Control{number(), string_of(any_bytes(20))};
     }
 }
@@ -233,7 +243,7 @@ kvstore::Outcome any_outcome() {
 }
 
 ReplicaMessage any_replica_message() {
-    switch (kind(5)) {
+    switch (kind(7)) {
         case 0: return Welcome{any_replica(), any_view(), any_replica(), Hlc(number())};
         case 1:
             return Reply{any_replica(), SessionId(number()), any_view(), Hlc(number()), up_to<OutcomeReply>(5, [] {
@@ -256,6 +266,8 @@ ReplicaMessage any_replica_message() {
             return reply;
         }
         case 4: return StatusReply{number(), string_of(any_bytes(60))};
+        case 5: return CheckpointAnswer{number(), maybe_checkpoint(), any_height()};
+        case 6: return StateAnswer{number(), any_state_chunk()};
         default: return ControlReply{number(), string_of(any_bytes(20))};
     }
 }
@@ -319,7 +331,8 @@ bool equal(const RecoverAck& a, const RecoverAck& b) {
            std::ranges::equal(a.view_changes, b.view_changes, [](const auto& x, const auto& y) { return equal(x, y); });
 }
 bool equal(const StateRequest& a, const StateRequest& b) {
-    return a.checkpoint == b.checkpoint && a.part == b.part && a.index == b.index && a.names == b.names;
+    return a.checkpoint == b.checkpoint && a.part == b.part && a.index == b.index && a.names == b.names &&
+           a.count == b.count;
 }
 bool equal(const StateChunk& a, const StateChunk& b) {
     return a.checkpoint == b.checkpoint && a.part == b.part && a.index == b.index && a.available == b.available &&
@@ -373,6 +386,19 @@ bool equal(const StatusReply& a, const StatusReply& b) {
 }
 bool equal(const ControlReply& a, const ControlReply& b) {
     return a.nonce == b.nonce && a.text == b.text;
+}
+
+bool equal(const CheckpointAsk& a, const CheckpointAsk& b) {
+    return a.nonce == b.nonce;
+}
+bool equal(const StateAsk& a, const StateAsk& b) {
+    return a.nonce == b.nonce && equal(a.request, b.request);
+}
+bool equal(const CheckpointAnswer& a, const CheckpointAnswer& b) {
+    return a.nonce == b.nonce && a.proof == b.proof && a.executed == b.executed;
+}
+bool equal(const StateAnswer& a, const StateAnswer& b) {
+    return a.nonce == b.nonce && equal(a.chunk, b.chunk);
 }
 
 template <class Variant>

@@ -111,10 +111,13 @@ std::map<std::string, ClientMessage> client_examples() {
     range.end = bytes_of("b");
     range.limit = 10;
     range.keys_only = true;
-    return {{"submit", Submit{example_envelope()}},
-            {"read", Read{6, range, Height(40), true, false}},
-            {"status_request", StatusRequest{8}},
-            {"control", Control{9, "equivocate"}}};
+    return {
+        {"submit", Submit{example_envelope()}},
+        {"read", Read{6, range, Height(40), true, false}},
+        {"status_request", StatusRequest{8}},
+        {"control", Control{9, "equivocate"}},
+        {"checkpoint_ask", CheckpointAsk{10}},
+        {"state_ask", StateAsk{11, {Height(128), consensus::StatePart::records, 513, {consensus::LeafName{2, 1, 9}}}}}};
 }
 
 std::map<std::string, ReplicaMessage> replica_examples() {
@@ -146,7 +149,11 @@ std::map<std::string, ReplicaMessage> replica_examples() {
             {"read_reply", read},
             {"read_reply_digest", digest_only},
             {"status_reply", StatusReply{8, R"({"id":1})"}},
-            {"control_reply", ControlReply{9, "equivocate"}}};
+            {"control_reply", ControlReply{9, "equivocate"}},
+            {"checkpoint_answer_none", CheckpointAnswer{10, std::nullopt, Height(40)}},
+            {"state_answer", StateAnswer{11,
+                                         {Height(128), consensus::StatePart::leaves, 513, true,
+                                          std::make_shared<const Bytes>(bytes_of("leaves"))}}}};
 }
 
 std::map<std::string, std::string> read_lines(const std::string& path) {
