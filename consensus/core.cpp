@@ -39,7 +39,9 @@ Core::State::State(const Options& core_options, const MessageVerifier& message_v
       heartbeats(quorum.n),
       leaders({quorum.n, quorum.f, options.order_latency_ms, options.progress_max_ms, !rules.has("T2-others")}),
       suspects(quorum.n, quorum.f),
-      last_new_view_served(quorum.n, 0) {
+      last_new_view_served(quorum.n, 0),
+      recovery(quorum.n),
+      recover_questions(quorum.n) {
     LOYAL_ASSERT(quorum.is_sound(), "two quorums must meet in a correct replica");
     LOYAL_ASSERT(window >= 1 && window <= limits::window_max, "the window is within its limits");
     base = {LockView(), genesis};
@@ -68,6 +70,7 @@ Core::State::State(const Options& core_options, const MessageVerifier& message_v
         committed = genesis;
     }
     written = durable = vs;
+    recover_amnesia(recovered);
     executed = execute_asked = recovered.executed;
     executed_digests.insert(recovered.executed_digests.begin(), recovered.executed_digests.end());
     executed_digests[Height(0)] = crypto::Digest{};
@@ -89,6 +92,10 @@ void Core::State::start() {
     }
     begin_tenure(leader());
     execute_committed();
+    if (mute()) {
+        end_batch();  // A1: durable before anything else
+        return;
+    }
     if (!restarted) {
         if (leads(View(0))) {
             vs.leading = 0;

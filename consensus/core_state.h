@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "consensus/amnesia.h"
 #include "consensus/block_tree.h"
 #include "consensus/core.h"
 #include "consensus/envelope_pool.h"
@@ -33,6 +34,7 @@ enum class Leaving : std::uint8_t {
     tenure_ended,  // a committed END block
     joined,        // others want to
     restarted,     // it led this view before it died (D3)
+    recovering,    // another replica lost its votes (A4)
 };
 
 struct Core::State {
@@ -144,6 +146,11 @@ struct Core::State {
     std::optional<View> conflict_asked;  // a vote for an unknown sibling was followed up in this view
     std::vector<std::uint64_t> last_new_view_served;
 
+    // ---- Amnesia
+    Recovery recovery;                               // while vs.amnesiac
+    std::vector<RecoverQuestion> recover_questions;  // of each peer
+    std::uint64_t entered_tick = 0;                  // when the view was entered
+
     // ---- Counters
     std::uint64_t view_change_count = 0;
     std::uint64_t blocks_committed = 0;
@@ -230,6 +237,21 @@ struct Core::State {
     void on_state_lost(const std::string& why);
 
     // ---- amnesia.cpp: A1 to A5
+    void recover_amnesia(const Recovered& recovered);
+    void become_amnesiac(const std::string& why);
+    [[nodiscard]] bool forgot(const Vote& vote) const;
+    [[nodiscard]] bool forgot(const ViewChange& change) const;
+    [[nodiscard]] bool mute() const;  // signs nothing (A2)
+    [[nodiscard]] std::optional<View> silent_view() const;
+    [[nodiscard]] bool may_speak_in(View view) const;
+    void remember_enough(View view);
+    void recover_amnesiacs();  // once a tick
+    void ask_to_recover();
+    void answer_recover(ReplicaId to);
+    [[nodiscard]] std::optional<RecoverAck> recover_proof(std::uint64_t nonce) const;
+    void rotate_for_recovery();
+    [[nodiscard]] bool asks_to_recover(ReplicaId peer) const;
+    [[nodiscard]] bool somebody_recovers() const;
     void on_echo(ReplicaId from, const Echo& message);
     void on_recover(ReplicaId from, const Recover& message);
     void on_recover_ack(ReplicaId from, const RecoverAck& message);

@@ -16,7 +16,7 @@ namespace loyal::consensus {
 // ---- Leading: N1, N2, B1, B2
 
 bool Core::State::may_propose() const {
-    return !halted && leads(vs.entered) && in_view() && base_ready && !end_proposed &&
+    return !halted && !mute() && leads(vs.entered) && in_view() && base_ready && !end_proposed &&
            vs.leading == static_cast<std::int64_t>(vs.entered.value) &&
            (leading_persist.value != 0 || !rules.has("D3"));  // D3: not after a restart
 }
@@ -204,7 +204,8 @@ void Core::State::append(const BlockPtr& block) {
 void Core::State::maybe_vote() {
     const VotingState& said = rules.has("D1") ? durable : vs;
     const bool promise_stands = (in_view() && durable.promised == durable.entered) || !rules.has("N8");
-    if (halted || !promise_stands || said.entered != vs.entered || said.prep.view != said.entered) {
+    if (halted || mute() || (said.amnesiac && rules.has("A2")) || !promise_stands || said.entered != vs.entered ||
+        said.prep.view != said.entered) {
         return;
     }
     if (said.prep.block.height.value == 0) {

@@ -29,7 +29,8 @@ void Core::State::begin_tenure(ReplicaId former) {
 // remembered as deposed once the next view is entered.
 void Core::State::note_leaving(Leaving why) {
     const bool leaves_view = in_view();
-    const bool planned = leaves_view && (why == Leaving::tenure_ended || (why == Leaving::joined && end_in_chain()));
+    const bool joins_planned = why == Leaving::joined && (end_in_chain() || somebody_recovers());
+    const bool planned = leaves_view && (why == Leaving::tenure_ended || why == Leaving::recovering || joins_planned);
     const ReplicaId failed = leader_of(leaves_view ? vs.entered : vs.promised, quorum.n);
     const bool at_cap = progress_ms(vs.promised) >= options.progress_max_ms && rules.has("T6");
     if (!planned && !committed_in_view && !at_cap) {

@@ -65,6 +65,7 @@ void Core::State::on_tick() {
     relay_envelopes();
     check_leader();
     check_view_change_timer();
+    recover_amnesiacs();
     resend();
     heartbeat();
     fetch_what_is_missing();
@@ -209,7 +210,7 @@ void Core::State::check_progress_timer(bool retry_due) {
 
 // T6: runs from the moment when a quorum wants this view or a later one.
 void Core::State::check_view_change_timer() {
-    if (in_view() || view_changes_from(vs.promised) < quorum.q) {
+    if (in_view() || view_changes_from(vs.promised) < quorum.q || !may_speak_in(vs.promised.next())) {
         return;
     }
     if (!view_change_deadline) {
@@ -224,6 +225,9 @@ void Core::State::check_view_change_timer() {
 }
 
 void Core::State::resend() {
+    if (mute()) {
+        return;
+    }
     const std::uint64_t interval = ticks_of(resend_heartbeats * options.heartbeat_ms);
     if (!in_view() && own_view_change && tick - last_view_change_sent >= interval) {
         last_view_change_sent = tick;

@@ -15,13 +15,14 @@ namespace loyal::consensus {
 
 // V2. The promise, the lock and the message's bytes are durable before it leaves; the lock is frozen from here on.
 void Core::State::start_view_change(View view, Leaving why) {
-    if (view <= vs.promised || view.value >= limits::view_max) {
+    if (view <= vs.promised || view.value >= limits::view_max || !may_speak_in(view)) {
         return;
     }
     if (!rules.has("V2-after-commit") && last_vote && last_vote->view == vs.entered && last_vote->has_commit()) {
         return;  // mutant: a commit vote forbids the VIEW-CHANGE (pitfall 14, second variant)
     }
     note_leaving(why);
+    remember_enough(view);
     vs.promised = view;
     committed_in_view = false;
     waiting_new_view.reset();
@@ -92,7 +93,7 @@ void Core::State::join_view_change() {
 void Core::State::try_new_view() {
     const View view = vs.promised;
     const bool led_before = vs.leading >= static_cast<std::int64_t>(view.value) && rules.has("D3");
-    if (halted || !leads(view) || view <= vs.entered || led_before) {
+    if (halted || mute() || !leads(view) || view <= vs.entered || led_before) {
         return;
     }
     std::vector<ViewChange> chosen;
@@ -148,6 +149,11 @@ void Core::State::on_new_view(ReplicaId from, const NewView& message) {
         return;  // mutant: a locked replica refuses to move (pitfall 14)
     }
     // A base below the committed head is no reason to refuse: this replica may have learned of the view's blocks first.
+    for (const ViewChange& change : message.view_changes) {
+        if (is_self(change.voter) && forgot(change) && !vs.amnesiac && rules.has("A1-echo")) {
+            become_amnesiac("a new view holds a view change of this replica that its log does not know");
+        }
+    }
     if (contradicts_committed(message.base.block)) {
         reject(from, "new view that contradicts what is committed here");
         return;
@@ -172,7 +178,9 @@ bool Core::State::contradicts_committed(const BlockRef& block) const {
 void Core::State::enter_view(const NewView& message) {
     note_entering(message);
     const ReplicaId former = leader();
+    remember_enough(message.view);
     vs.promised = vs.entered = message.view;
+    entered_tick = tick;
     base = message.base;
     new_view = message;
     waiting_new_view.reset();
@@ -244,6 +252,9 @@ void Core::State::on_equivocation(const BlockPtr& first, const BlockPtr& second)
 // a quorum has to agree that the leader is gone (pre-vote, Raft thesis §9.6).
 void Core::State::time_out(const char* why) {
     const View target = vs.promised.next();
+    if (!may_speak_in(target)) {
+        return;
+    }
     last_time_out = why;
     emit(Trace{std::string("time-out: ") + why});
     if (!crash_mode) {
@@ -264,7 +275,7 @@ void Core::State::on_pre_vote(ReplicaId from, const PreVote& message) {
     const bool no_leader = !in_view() || silence >= ticks_of(5 * options.heartbeat_ms);
     const bool stuck = progress_deadline && *progress_deadline < tick + progress_ticks() / 2;
     const bool leading = leads(vs.entered) && in_view();
-    if (crash_mode && message.new_view > vs.promised && (leading ? stuck : no_leader || stuck)) {
+    if (crash_mode && !mute() && message.new_view > vs.promised && (leading ? stuck : no_leader || stuck)) {
         send(from, PreVoteGrant{message.new_view});
     }
 }

@@ -36,7 +36,10 @@ struct Node::State final : ReadView {
     void start();
     void step(const consensus::Input& input);
     void apply(consensus::Effects& effects);
-    void on(consensus::Persist& effect) { port.persist(std::move(effect)); }
+    void on(consensus::Persist& effect) {
+        guard.persisting(effect);
+        port.persist(std::move(effect));
+    }
     void on(consensus::Send& effect);
     void on(consensus::Execute& effect) { port.execute(std::move(effect.block)); }
     void on(consensus::ServeCommitted& effect) { port.serve_committed(effect); }

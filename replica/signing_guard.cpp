@@ -36,7 +36,7 @@ bool SigningHistory::Head::outranks(std::int64_t other_view, consensus::Height o
 
 SigningHistory::SigningHistory(const consensus::ClusterContext& context, std::size_t n, consensus::ReplicaId self,
                                const consensus::Recovered& recovered)
-    : context_(context), n_(n), self_(self) {
+    : context_(context), n_(n), self_(self), silent_(recovered.voting.amnesiac || !recovered.votes_lost.empty()) {
     if (recovered.fresh) {
         return;
     }
@@ -65,6 +65,28 @@ void SigningHistory::remember(const crypto::Digest& key) {
         allowed_.erase(allowed_order_.front());
         allowed_order_.pop_front();
     }
+}
+
+// A2, A5. The lock of view u ends the silence: nothing of u or below is said any more.
+void SigningHistory::persisting(const consensus::VotingState& voting) {
+    if (silent_ && !voting.amnesiac) {
+        promised_ = std::max(promised_, voting.lock.view.value + 1);
+    }
+    silent_ = voting.amnesiac;
+}
+
+bool SigningHistory::repeats(const consensus::PeerMessage& message) const {
+    if (const auto* vote = std::get_if<consensus::Vote>(&message)) {
+        return known(key_of(SignDomain::vote, consensus::vote_content(*vote)));
+    }
+    if (const auto* change = std::get_if<consensus::ViewChange>(&message)) {
+        return known(key_of(SignDomain::view_change, consensus::view_change_content(*change)));
+    }
+    if (const auto* new_view = std::get_if<consensus::NewView>(&message)) {
+        return new_view->leader != self_ || known(key_of(SignDomain::new_view, consensus::new_view_content(*new_view)));
+    }
+    return !std::holds_alternative<consensus::Propose>(message) &&
+           !std::holds_alternative<consensus::PreVoteGrant>(message);
 }
 
 // Rules N4, N5, V2; I2, I3.
@@ -246,7 +268,9 @@ Result<void> SigningGuard::check_signed(ByteView message) const {
 
 Result<void> SigningGuard::check(const consensus::PeerMessage& message) {
     Result<void> allowed;
-    if (const auto* vote = std::get_if<consensus::Vote>(&message)) {
+    if (history_.silent() && !history_.repeats(message)) {
+        allowed = contradiction("a replica that may have forgotten votes says nothing");
+    } else if (const auto* vote = std::get_if<consensus::Vote>(&message)) {
         allowed = history_.allow(*vote);
     } else if (const auto* change = std::get_if<consensus::ViewChange>(&message)) {
         allowed = history_.allow(*change);
@@ -260,6 +284,14 @@ Result<void> SigningGuard::check(const consensus::PeerMessage& message) {
         last_refusal_ = allowed.error().message;
     }
     return allowed;
+}
+
+void SigningGuard::persisting(const consensus::Persist& persist) {
+    for (const consensus::LogRecord& record : persist.records) {
+        if (const auto* voting = std::get_if<consensus::VotingState>(&record)) {
+            history_.persisting(*voting);
+        }
+    }
 }
 
 }  // namespace loyal::replica

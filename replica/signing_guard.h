@@ -5,7 +5,9 @@
 // It refuses: a second digest for one (view, height, phase); heads that fall back within a view; a vote or proposal
 // below the promised view; a VIEW-CHANGE that hides the own lock or last vote, or a second one for a view; a proposal
 // or NEWVIEW of a view that was led before a restart. It keeps a state of its own, seeded after a restart from the
-// durable voting state: whatever was signed but not durable has never left, because of the send gate.
+// durable voting state: whatever was signed but not durable has never left, because of the send gate. While that state
+// says that votes were lost, nothing new leaves at all; afterwards nothing of a view up to that of the lock with which
+// the silence ended, because what was forgotten is of those views (PROTOCOL.md A2, A5).
 //
 // A refused signature is all zeros, which nobody accepts. Single-threaded, as the core.
 #pragma once
@@ -34,6 +36,12 @@ class SigningHistory {
     [[nodiscard]] Result<void> allow(const consensus::NewView& message);
     [[nodiscard]] Result<void> allow(const consensus::Propose& message);
 
+    // This is being made durable; what waits for it may leave afterwards.
+    void persisting(const consensus::VotingState& voting);
+    // Nothing but what was allowed before: this replica may have forgotten what it said.
+    [[nodiscard]] bool silent() const { return silent_; }
+    [[nodiscard]] bool repeats(const consensus::PeerMessage& message) const;
+
  private:
     struct Head {
         std::int64_t view = -1;
@@ -49,6 +57,7 @@ class SigningHistory {
     std::int64_t promised_ = 0;
     std::int64_t entered_ = 0;
     std::int64_t led_before_restart_ = -1;
+    bool silent_ = false;
     Head prep_, com_, proposed_;
     std::int64_t view_change_ = -1;  // of the last VIEW-CHANGE
     std::int64_t new_view_ = -1;     // of the last NEWVIEW
@@ -68,6 +77,8 @@ class SigningGuard final : public crypto::Signer {
 
     // For what is about to be sent. Errc::conflict names the contradiction; the message must not leave.
     [[nodiscard]] Result<void> check(const consensus::PeerMessage& message);
+    // For what is about to be written, before anything that waits for it is checked.
+    void persisting(const consensus::Persist& persist);
 
     [[nodiscard]] std::uint64_t signatures() const { return signatures_; }
     [[nodiscard]] std::uint64_t refusals() const { return refusals_; }

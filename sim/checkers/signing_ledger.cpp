@@ -42,6 +42,7 @@ void SigningLedger::durable(const std::vector<consensus::LogRecord>& records) {
     for (const consensus::LogRecord& record : records) {
         if (const auto* voting = std::get_if<consensus::VotingState>(&record)) {
             voting_ = *voting;
+            lost_ = false;
         } else if (const auto* change = std::get_if<consensus::ViewChangeRecord>(&record)) {
             durable_view_changes_[change->message.new_view] = content_of(change->message);
         } else if (const auto* view = std::get_if<consensus::NewViewRecord>(&record)) {
@@ -50,7 +51,24 @@ void SigningLedger::durable(const std::vector<consensus::LogRecord>& records) {
     }
 }
 
+void SigningLedger::disk_lost() {
+    disk_rolled_back({});
+    lost_ = true;
+}
+
+void SigningLedger::disk_rolled_back(const std::vector<consensus::LogRecord>& records) {
+    voting_.reset();
+    durable_view_changes_.clear();
+    durable_new_views_.clear();
+    lost_ = false;
+    durable(records);
+}
+
 Finding SigningLedger::recovered(const consensus::Recovered& recovered) const {
+    if (lost_) {
+        const bool knows = recovered.voting.amnesiac || !recovered.votes_lost.empty();
+        return knows ? Finding() : Finding("a replica whose disk was lost starts as if it were new (A1)");
+    }
     if (!voting_) {
         // Evidence may be on disk before the first voting state is.
         const consensus::VotingState& read = recovered.voting;
@@ -72,7 +90,9 @@ Finding SigningLedger::recovered(const consensus::Recovered& recovered) const {
 
 Finding SigningLedger::sent(const consensus::PeerMessage& message) {
     Finding finding;
-    if (const auto* propose = std::get_if<consensus::Propose>(&message)) {
+    if (voting_ ? voting_->amnesiac : lost_) {
+        finding = by_amnesiac(message);
+    } else if (const auto* propose = std::get_if<consensus::Propose>(&message)) {
         finding = on_propose(*propose);
     } else if (const auto* vote = std::get_if<Vote>(&message)) {
         finding = on_vote(*vote);
@@ -85,6 +105,26 @@ Finding SigningLedger::sent(const consensus::PeerMessage& message) {
         finding = fmt::format("replica {} sent a {}: {}", self_.value, consensus::name_of(message), *finding);
     }
     return finding;
+}
+
+// A2. What it said before may be said again: on_view_change and on_vote know it.
+Finding SigningLedger::by_amnesiac(const consensus::PeerMessage& message) const {
+    bool says_something = std::holds_alternative<consensus::PreVoteGrant>(message);
+    if (const auto* vote = std::get_if<Vote>(&message)) {
+        says_something = last_vote_ != *vote;
+    } else if (const auto* change = std::get_if<consensus::ViewChange>(&message)) {
+        const auto said = view_changes_.find(change->new_view);
+        says_something = said == view_changes_.end() || said->second.content != content_of(*change);
+    } else if (const auto* view = std::get_if<consensus::NewView>(&message); view && view->leader == self_) {
+        const auto said = new_views_.find(view->view);
+        says_something = said == new_views_.end() || said->second != content_of(*view);
+    } else if (const auto* propose = std::get_if<consensus::Propose>(&message)) {
+        const consensus::Header& header = propose->block->header;
+        const auto said = proposed_.find({header.view, header.height});
+        const bool own = consensus::leader_of(header.view, membership_.replicas.size()) == self_;
+        says_something = own && (said == proposed_.end() || said->second != propose->block->id);
+    }
+    return says_something ? Finding("it may have forgotten votes, and has to be silent (A2)") : Finding();
 }
 
 // E1, and the D-table's first row.

@@ -1,7 +1,9 @@
 // SigningLedger: everything one correct replica ever said, across its crashes, and what its disk held when it said it.
 // Two rules, checked at every message that leaves:
 //  - I6 (PROTOCOL.md §7, §20): the durable image covers what the message promises;
-//  - I15 (§16): no two statements of a correct replica contradict each other (E1 to E4, E7).
+//  - I15 (§16): no two statements of a correct replica contradict each other (E1 to E4, E7), also when its disk was
+//  lost
+//    or is an old copy in between. Who lost votes says nothing new until it may (§14, A2).
 // The ledger knows nothing of the core: it reads the records that were made durable and the messages themselves.
 #pragma once
 
@@ -47,6 +49,10 @@ class SigningLedger {
     // What the replica reads back must be what was made durable, no more and no less.
     [[nodiscard]] Finding recovered(const consensus::Recovered& recovered) const;
     [[nodiscard]] Finding sent(const consensus::PeerMessage& message);
+    // The disk is gone, or holds what it held when `records` had been written to it, in this order. What was said stays
+    // said.
+    void disk_lost();
+    void disk_rolled_back(const std::vector<consensus::LogRecord>& records);
 
  private:
     struct SaidInView {  // votes of one view
@@ -58,6 +64,7 @@ class SigningLedger {
         consensus::Prepared last_prep;
     };
 
+    [[nodiscard]] Finding by_amnesiac(const consensus::PeerMessage& message) const;
     [[nodiscard]] Finding on_propose(const consensus::Propose& message);
     [[nodiscard]] Finding on_vote(const consensus::Vote& vote);
     [[nodiscard]] Finding on_view_change(const consensus::ViewChange& message);
@@ -70,6 +77,7 @@ class SigningLedger {
     const HeaderTree& tree_;
 
     std::optional<consensus::VotingState> voting_;  // on disk
+    bool lost_ = false;                             // the disk, and nothing was written since
     std::map<consensus::View, crypto::Digest> durable_view_changes_, durable_new_views_;
 
     std::map<std::pair<consensus::View, consensus::Height>, crypto::Digest> proposed_;

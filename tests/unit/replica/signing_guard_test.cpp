@@ -54,6 +54,46 @@ class SigningGuardTest : public ::testing::Test {
     test::Cluster cluster_{4};
 };
 
+// A2, A5.
+TEST_F(SigningGuardTest, is_silent_while_votes_may_be_lost_and_never_says_anything_of_those_views_again) {
+    Recovered lost;
+    lost.votes_lost = "the data folder is gone";
+    SigningGuard key = guard(1, lost);
+    const BlockRef a = block(1, "a");
+    EXPECT_FALSE(key.check(vote(9, a)));
+    EXPECT_FALSE(key.check(view_change(12, {}, {View(0), a})));
+    EXPECT_FALSE(key.check(propose(13, 1, 0)));
+    EXPECT_FALSE(key.check(consensus::PreVoteGrant{View(3)}));
+    EXPECT_TRUE(key.check(consensus::Recover{1}));
+    EXPECT_TRUE(key.check(consensus::Heartbeat{}));
+    consensus::VotingState voting;
+    voting.amnesiac = true;
+    key.persisting({consensus::PersistId(1), {voting}});
+    EXPECT_FALSE(key.check(vote(9, a)));
+    // It holds the lock of view 8 and enters view 9.
+    voting.amnesiac = false;
+    voting.promised = voting.entered = View(9);
+    voting.lock = {consensus::LockView(View(8)), a};
+    key.persisting({consensus::PersistId(2), {voting}});
+    EXPECT_FALSE(key.check(vote(8, a)));
+    EXPECT_FALSE(key.check(view_change(8, {}, {View(0), a})));
+    EXPECT_FALSE(key.check(propose(5, 1, 0)));
+    EXPECT_TRUE(key.check(vote(9, a)));
+}
+
+// What an echo found out in a running process.
+TEST_F(SigningGuardTest, falls_silent_with_the_voting_state) {
+    SigningGuard key = guard();
+    const BlockRef a = block(1, "a");
+    EXPECT_TRUE(key.check(vote(0, a)));
+    consensus::VotingState voting;
+    voting.amnesiac = true;
+    key.persisting({consensus::PersistId(1), {voting}});
+    EXPECT_TRUE(key.check(vote(0, a))) << "said already";
+    EXPECT_FALSE(key.check(vote(0, block(2, "b"))));
+    EXPECT_EQ(key.refusals(), 1U);
+}
+
 TEST_F(SigningGuardTest, signs_votes_that_only_extend) {
     SigningGuard key = guard();
     EXPECT_FALSE(key.sign(to_sign(vote(0, block(1, "a")))).is_zero());

@@ -184,5 +184,47 @@ TEST_F(SigningLedgerTest, a_restart_must_read_back_what_was_written) {
     EXPECT_EQ(ledger_.recovered(recovered), std::nullopt);
 }
 
+// ---- Lost disks (§14)
+
+TEST_F(SigningLedgerTest, a_lost_disk_must_be_noticed) {
+    const BlockRef a = block(genesis_, 0);
+    persist(0, a);
+    EXPECT_EQ(vote(0, a), std::nullopt);
+    ledger_.disk_lost();
+    EXPECT_THAT(ledger_.recovered({}), Optional(HasSubstr("A1")));
+    consensus::Recovered knows;
+    knows.votes_lost = "the data folder is gone";
+    EXPECT_EQ(ledger_.recovered(knows), std::nullopt);
+    EXPECT_EQ(vote(0, a), std::nullopt) << "said before";
+    EXPECT_THAT(vote(0, block(genesis_, 0, 2)), Optional(HasSubstr("A2")));
+    EXPECT_THAT(ledger_.sent(consensus::PreVoteGrant{View(1)}), Optional(HasSubstr("A2")));
+    EXPECT_EQ(ledger_.sent(consensus::Recover{1}), std::nullopt);
+}
+
+TEST_F(SigningLedgerTest, what_was_said_before_a_loss_stays_said) {
+    const BlockRef a = block(genesis_, 0);
+    persist(0, a);
+    EXPECT_EQ(view_change(7, {}, {View(0), a}), std::nullopt);
+    ledger_.disk_lost();
+    const BlockRef b = block(genesis_, 6, 1);
+    persist(6, b, locked(6, b));  // amnesiac no more, too early
+    EXPECT_THAT(view_change(7, locked(6, b), {View(6), b}), Optional(HasSubstr("E7")));
+    EXPECT_EQ(view_change(9, locked(6, b), {View(6), b}), std::nullopt);
+}
+
+TEST_F(SigningLedgerTest, an_amnesiac_is_silent_as_long_as_its_disk_says_so) {
+    const BlockRef a = block(genesis_, 0);
+    ledger_.disk_rolled_back({});
+    consensus::VotingState state;
+    state.promised = state.entered = View(4);
+    state.prep = {View(4), a};
+    state.amnesiac = true;
+    ledger_.durable({state});
+    EXPECT_THAT(vote(4, a), Optional(HasSubstr("A2")));
+    state.amnesiac = false;
+    ledger_.durable({state});
+    EXPECT_EQ(vote(4, a), std::nullopt);
+}
+
 }  // namespace
 }  // namespace loyal::sim
