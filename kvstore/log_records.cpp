@@ -43,9 +43,10 @@ void write_voting(CanonicalWriter& out, const consensus::VotingState& voting) {
     write_ref(out, voting.prep.block);
     out.number(static_cast<std::uint64_t>(voting.lock.view.value));
     write_ref(out, voting.lock.block);
+    out.number(static_cast<std::uint8_t>(voting.amnesiac ? 1 : 0));
 }
 
-consensus::VotingState read_voting(CanonicalReader& in) {
+std::optional<consensus::VotingState> read_voting(CanonicalReader& in) {
     consensus::VotingState voting;
     voting.promised = View(in.number<std::uint64_t>());
     voting.entered = View(in.number<std::uint64_t>());
@@ -54,7 +55,9 @@ consensus::VotingState read_voting(CanonicalReader& in) {
     voting.prep.block = read_ref(in);
     voting.lock.view.value = static_cast<std::int64_t>(in.number<std::uint64_t>());
     voting.lock.block = read_ref(in);
-    return voting;
+    const auto amnesiac = in.number<std::uint8_t>();
+    voting.amnesiac = amnesiac == 1;
+    return amnesiac > 1 ? std::nullopt : std::optional(voting);
 }
 
 }  // namespace
@@ -141,6 +144,43 @@ Result<ByteView> open_record(ByteView key, ByteView sealed, RecordKind kind) {
     return content->subspan(1);
 }
 
+Result<std::optional<consensus::LogRecord>> open_any_record(ByteView key, ByteView sealed) {
+    using Opened = std::optional<consensus::LogRecord>;
+    const auto kind = kind_of(sealed);
+    if (!kind) {
+        return tl::unexpected(kind.error());
+    }
+    const auto content = open_record(key, sealed, *kind);
+    if (!content) {
+        return tl::unexpected(content.error());
+    }
+    switch (*kind) {
+        case RecordKind::mark: return Opened();
+        case RecordKind::lock:
+            return consensus::decode_certificate(*content).map([](consensus::Certificate&& certificate) {
+                return Opened(consensus::LockRecord{std::move(certificate)});
+            });
+        case RecordKind::new_view:
+            return consensus::decode_new_view(*content).map(
+                [](consensus::NewView&& message) { return Opened(consensus::NewViewRecord{std::move(message)}); });
+        case RecordKind::view_change:
+            return consensus::decode_view_change(*content).map([](consensus::ViewChange&& message) {
+                return Opened(consensus::ViewChangeRecord{std::move(message)});
+            });
+        case RecordKind::commit:
+            return decode_commit(*content).map(
+                [](consensus::CommitRecord&& commit) { return Opened(std::move(commit)); });
+        case RecordKind::evidence:
+            return consensus::decode_evidence(*content).map(
+                [](consensus::Evidence&& evidence) { return Opened(consensus::EvidenceRecord{std::move(evidence)}); });
+        case RecordKind::installed:
+            return consensus::decode_header(*content).map(
+                [](const consensus::Header& header) { return Opened(consensus::InstalledRecord{header}); });
+        case RecordKind::block: break;
+    }
+    return malformed("record where no block is expected");
+}
+
 Result<consensus::CommitRecord> decode_commit(ByteView payload) {
     CanonicalReader in(payload);
     consensus::CommitRecord record;
@@ -196,8 +236,9 @@ Result<BlockHead> open_block_head(const consensus::ClusterContext& context, Byte
 }
 
 Bytes seal_vote_copy(std::string_view table, const VoteCopy& copy) {
-    CanonicalWriter out(160);
+    CanonicalWriter out(256);
     out.number(log_format).number(copy.sequence).number(copy.first);
+    write_ref(out, copy.base);
     out.number(static_cast<std::uint8_t>(copy.voting ? 1 : 0));
     if (copy.voting) {
         write_voting(out, *copy.voting);
@@ -218,11 +259,12 @@ Result<VoteCopy> open_vote_copy(std::string_view table, ByteView sealed) {
     VoteCopy copy;
     copy.sequence = in.number<std::uint64_t>();
     copy.first = in.number<std::uint64_t>();
+    copy.base = read_ref(in);
     const auto has_voting = in.number<std::uint8_t>();
     if (has_voting == 1) {
         copy.voting = read_voting(in);
     }
-    if (!in.finish() || has_voting > 1) {
+    if (!in.finish() || has_voting > 1 || (has_voting == 1 && !copy.voting)) {
         return malformed("voting state");
     }
     return copy;

@@ -19,7 +19,7 @@ inline constexpr std::string_view records_table_name = "records";
 inline constexpr std::string_view vote_a_table_name = "vote_a";
 inline constexpr std::string_view vote_b_table_name = "vote_b";
 inline constexpr std::string_view vote_key = "vs";
-inline constexpr std::uint16_t log_format = 1;
+inline constexpr std::uint16_t log_format = 2;
 
 // Local number of a record, from 1, without gaps.
 using LogSequence = std::uint64_t;
@@ -53,6 +53,8 @@ enum class RecordKind : std::uint8_t {
 [[nodiscard]] Result<RecordKind> kind_of(ByteView sealed);
 // Payload of a record of `kind`, seal verified.
 [[nodiscard]] Result<ByteView> open_record(ByteView key, ByteView sealed, RecordKind kind);
+// The record, seal verified; nothing for a mark. Not for blocks, which open_block reads.
+[[nodiscard]] Result<std::optional<consensus::LogRecord>> open_any_record(ByteView key, ByteView sealed);
 [[nodiscard]] Result<consensus::CommitRecord> decode_commit(ByteView payload);
 [[nodiscard]] Result<consensus::BlockPtr> open_block(const consensus::ClusterContext& context, ByteView key,
                                                      ByteView sealed);
@@ -66,8 +68,9 @@ struct BlockHead {
 
 // One copy of the voting state.
 struct VoteCopy {
-    LogSequence sequence = 0;                      // of the last record of the transaction that wrote it
-    LogSequence first = 1;                         // number of the oldest record that is kept
+    LogSequence sequence = 0;  // of the last record of the transaction that wrote it
+    LogSequence first = 1;     // number of the oldest record that is kept
+    consensus::BlockRef base;  // the committed chain is kept above this block; an id of zero: unknown
     std::optional<consensus::VotingState> voting;  // none: this replica never voted
     friend bool operator==(const VoteCopy&, const VoteCopy&) = default;
 };

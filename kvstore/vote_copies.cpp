@@ -18,31 +18,28 @@ Result<CopyRead> read_vote_copy(const ReadTxn& txn, TableIndex table, std::strin
     return copy ? CopyRead{true, std::move(*copy), {}} : CopyRead{true, {}, copy.error().message};
 }
 
-tl::unexpected<Error> lost_votes(const std::string& why) {
-    return fail(Errc::corrupted, "the voting state cannot be trusted: " + why +
-                                     ". This replica may have voted for something that it no longer knows; it must not "
-                                     "vote again from this data folder");
-}
-
-Result<std::optional<VoteCopy>> newest_copy(const CopyRead& a, const CopyRead& b, LogSequence last) {
+VotesFound judge_copies(const CopyRead& a, const CopyRead& b, LogSequence last) {
+    VotesFound found;
     if (!a.present && !b.present) {
         if (last != 0) {
-            return lost_votes("both copies are gone, but the log holds records up to " + std::to_string(last));
+            found.doubt =
+                "both copies of the voting state are gone, but the log holds records up to " + std::to_string(last);
         }
-        return std::optional<VoteCopy>();
+        return found;
     }
     if (!a.copy && !b.copy) {
-        return lost_votes("no copy is intact (" + a.why + "; " + b.why + ")");
+        found.doubt = "no copy of the voting state is intact (" + (a.present ? a.why : "one is missing") + "; " +
+                      (b.present ? b.why : "one is missing") + ")";
+        return found;
     }
+    found.copy = !b.copy || (a.copy && a.copy->sequence >= b.copy->sequence) ? a.copy : b.copy;
     if (a.copy && b.copy && *a.copy != *b.copy) {
-        return lost_votes("its two copies differ");
+        found.doubt = "the two copies of the voting state differ";
+    } else if (found.copy->sequence != last) {
+        found.doubt = "the voting state at hand was written with record " + std::to_string(found.copy->sequence) +
+                      ", but the last record of the log is " + std::to_string(last);
     }
-    const VoteCopy& survivor = a.copy ? *a.copy : *b.copy;
-    if (survivor.sequence != last) {
-        return lost_votes("the copy at hand was written with record " + std::to_string(survivor.sequence) +
-                          ", but the last record of the log is " + std::to_string(last));
-    }
-    return std::optional(survivor);
+    return found;
 }
 
 }  // namespace loyal::kvstore

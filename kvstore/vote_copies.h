@@ -19,12 +19,15 @@ struct CopyRead {
 // Damage is in the answer; an error is a failure to read at all.
 [[nodiscard]] Result<CopyRead> read_vote_copy(const ReadTxn& txn, TableIndex table, std::string_view name);
 
+// What the two say together.
+struct VotesFound {
+    std::optional<VoteCopy> copy;  // the best there is; none: neither is intact, or there never was one
+    std::string doubt;             // why votes newer than `copy` may be forgotten; empty: it is provably the newest
+};
 // Rule A6: both copies are written in every transaction under the number of its last record, so a single survivor is
 // the newest exactly when it carries the number of the last record in the log (pitfall 24).
-// Nothing when there is no copy and no record: a first start. `last` is the number of the last record, 0 without one.
-[[nodiscard]] Result<std::optional<VoteCopy>> newest_copy(const CopyRead& a, const CopyRead& b, LogSequence last);
-
-// Errc::corrupted, with what it means for the replica.
-[[nodiscard]] tl::unexpected<Error> lost_votes(const std::string& why);
+// Neither copy nor doubt when there is no copy and no record: a first start. `last` is the number of the last record, 0
+// without one.
+[[nodiscard]] VotesFound judge_copies(const CopyRead& a, const CopyRead& b, LogSequence last);
 
 }  // namespace loyal::kvstore

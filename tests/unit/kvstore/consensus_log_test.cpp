@@ -143,10 +143,11 @@ TEST(ConsensusLogDeathTest, a_commit_beside_the_committed_chain_is_a_bug) {
     append_blocks(log, other);
     log.append({commit_of(chain[1])});
     EXPECT_DEATH(log.append({commit_of(other[2])}), "one chain");
-    // The child wrote that record before it noticed, so the log is refused from now on.
-    const Error error = log.reopen_error();
-    EXPECT_EQ(error.code, Errc::corrupted);
-    EXPECT_NE(error.message.find("does not extend"), std::string::npos) << error.message;
+    // The child wrote that record before it noticed. It is not believed.
+    log.reopen();
+    EXPECT_EQ(log->committed(), Height(2));
+    EXPECT_EQ(log.recover().committed, chain[1]->ref());
+    EXPECT_TRUE(log.damage_names("two blocks are committed"));
 }
 
 TEST(ConsensusLog, recovery_reaches_two_windows_below_what_is_executed_and_committed) {
@@ -180,7 +181,7 @@ TEST(ConsensusLog, recovery_has_the_chains_of_prep_lock_base_and_commit_each_blo
     EXPECT_EQ(heights_of(blocks), (std::vector<std::uint64_t>{1, 2, 3, 3, 4}));
 }
 
-TEST(ConsensusLog, a_base_whose_body_is_still_missing_is_no_error_but_a_voted_block_is) {
+TEST(ConsensusLog, bodies_that_are_missing_are_left_out_for_the_core_to_fetch) {
     Log log;
     const auto chain = chain_on(nullptr, 3);
     log.append({BlockRecord{chain[0]}, voting_for(chain[0])});
@@ -191,24 +192,29 @@ TEST(ConsensusLog, a_base_whose_body_is_still_missing_is_no_error_but_a_voted_bl
     voting.promised = voting.entered = View(1);
     log.append({consensus::NewViewRecord{new_view}, voting});
     EXPECT_EQ(heights_of(log.recover().blocks), numbers(1, 1));
-    log.append({voting_for(chain[2])});
-    const auto recovered = log->recover(consensus::BlockRef());
-    ASSERT_FALSE(recovered);
-    EXPECT_EQ(recovered.error().code, Errc::corrupted);
+    log.append({BlockRecord{chain[2]}, voting_for(chain[2])});
+    EXPECT_EQ(heights_of(log.recover().blocks), (std::vector<std::uint64_t>{3}));
+    EXPECT_EQ(log.recover().voting, voting_for(chain[2]));
 }
 
-TEST(ConsensusLog, a_lock_without_its_certificate_is_an_error_unless_no_lock_ever_had_one) {
+TEST(ConsensusLog, a_lock_without_its_certificate_makes_amnesiac_unless_no_lock_ever_had_one) {
     const auto chain = chain_on(nullptr, 2);
     Log crash_mode;
     append_blocks(crash_mode, chain);
     crash_mode.append({voting_for(chain[1], chain[1])});
+    crash_mode.reopen();
     EXPECT_FALSE(crash_mode.recover().lock_certificate);
+    EXPECT_FALSE(crash_mode.recover().voting.amnesiac);
 
     Log byzantine;
     append_blocks(byzantine, chain);
     byzantine.append(
         {consensus::LockRecord{certificate_of(CertKind::prepare, chain[0])}, voting_for(chain[1], chain[1])});
     EXPECT_FALSE(byzantine->recover(consensus::BlockRef()));
+    byzantine.reopen();
+    EXPECT_TRUE(byzantine.recover().voting.amnesiac);
+    EXPECT_TRUE(byzantine.recover().voting.lock.view.is_genesis());
+    EXPECT_NE(byzantine.recover().votes_lost.find("certificate"), std::string::npos);
 }
 
 // Commits in steps of `step` blocks; answers must end at a certificate.

@@ -48,9 +48,10 @@ inline consensus::VotingState voting_for(const consensus::BlockPtr& prep, const 
 class Log {
  public:
     Log() { open(); }
+    explicit Log(LogOptions options) : options_(options) { open(); }
     void open() {
         store_ = open_log_store(folder_.path());
-        log_ = must(ConsensusLog::open(*store_, test_context()));
+        log_ = must(ConsensusLog::open(*store_, test_context(), options_));
     }
     void close() {
         log_.reset();
@@ -60,12 +61,11 @@ class Log {
         close();
         open();
     }
-    // What opening says, when it may fail.
-    [[nodiscard]] Error reopen_error() {
-        close();
-        store_ = open_log_store(folder_.path());
-        auto opened = ConsensusLog::open(*store_, test_context());
-        return opened ? Error{Errc::internal, "it opened"} : opened.error();
+    // Some line of the damage that was found has this in it.
+    [[nodiscard]] bool damage_names(const std::string& part) const {
+        const auto lines = log_->damage();
+        return std::any_of(lines.begin(), lines.end(),
+                           [&](const std::string& line) { return line.find(part) != std::string::npos; });
     }
     void append(std::vector<consensus::LogRecord> records) {
         std::vector<consensus::Persist> group(1);
@@ -76,6 +76,8 @@ class Log {
     [[nodiscard]] consensus::Recovered recover(std::uint64_t executed = 0) const {
         return must(log_->recover({consensus::Height(executed), {}}));
     }
+    [[nodiscard]] LmdbStore& store() { return *store_; }
+    [[nodiscard]] const std::filesystem::path& folder() const { return folder_.path(); }
     // Changes the store below the log.
     template <class Change>
     void tamper(Change change) {
@@ -96,6 +98,7 @@ class Log {
     TemporaryFolder folder_;
     std::unique_ptr<LmdbStore> store_;
     std::unique_ptr<ConsensusLog> log_;
+    LogOptions options_;
     std::uint64_t persists_ = 0;
 };
 

@@ -78,6 +78,7 @@ TEST(StorageFormat, a_log_record_is_as_documented) {
 TEST(StorageFormat, a_voting_state_is_as_documented) {
     VoteCopy copy;
     copy.sequence = 258;
+    copy.base = {consensus::Height(0), crypto::digest_of("genesis", {})};
     copy.voting.emplace();
     copy.voting->promised = copy.voting->entered = consensus::View(1);
     copy.voting->leading = 1;
