@@ -7,6 +7,12 @@
 #include "consensus/core_state.h"
 
 namespace loyal::consensus {
+namespace {
+
+constexpr std::uint64_t lost_heartbeats = 4;  // between questions while the state is being fetched
+constexpr std::size_t unsynced_max = 16;      // Persists under way, each of one answer at most
+
+}  // namespace
 
 void Core::State::on_heartbeat(ReplicaId from, const Heartbeat& message) {
     peers[from.value] = message;
@@ -35,8 +41,9 @@ std::optional<ReplicaId> Core::State::next_peer(std::size_t& turn, bool (*ahead)
 }
 
 void Core::State::fetch_what_is_missing() {
-    const std::uint64_t patience = ticks_of(options.heartbeat_ms);
-    if (tick - last_fetch < patience || committed.height > executed.plus(4 * window + limits::fetch_blocks_max)) {
+    // While the state is being fetched the answers are checkpoints, or blocks that only go to the log.
+    const std::uint64_t patience = ticks_of((state_lost.empty() ? 1 : lost_heartbeats) * options.heartbeat_ms);
+    if (tick - last_fetch < patience || !takes_more()) {
         return;  // one question at a time; the executor comes first
     }
     const auto anybody = [](const State&, const Heartbeat&) { return true; };
@@ -46,8 +53,15 @@ void Core::State::fetch_what_is_missing() {
         last_fetch = tick;
         send(*peer, Fetch{Fetch::What::new_view, Height(), {}});
     }
-    // 2. Bodies of a base, so that it can be voted for and committed.
-    const BlockRef* head = waiting_new_view ? &waiting_new_view->base.block : (base_ready ? nullptr : &base.block);
+    // 2. Bodies of a base, so that it can be voted for and committed; of the prepared chain, if the log lost some (A6).
+    const BlockRef* head = nullptr;
+    if (waiting_new_view) {
+        head = &waiting_new_view->base.block;
+    } else if (!base_ready) {
+        head = &base.block;
+    } else if (prep_damaged) {
+        head = &vs.prep.block;
+    }
     if (head != nullptr && head->height.value <= committed.height.value + 4 * window) {
         if (const auto missing = tree.first_missing(*head, committed)) {
             if (const auto peer = next_peer(body_turn, anybody)) {
@@ -71,6 +85,12 @@ void Core::State::fetch_what_is_missing() {
         fetch_open = true;
         send(*peer, Fetch{Fetch::What::committed, committed.height.next(), {}});
     }
+}
+
+// What is committed here waits in memory for the executor, without a state only for the log.
+bool Core::State::takes_more() const {
+    return state_lost.empty() ? committed.height <= executed.plus(4 * window + limits::fetch_blocks_max)
+                              : in_flight.size() <= unsynced_max;
 }
 
 // ---- Answering
@@ -135,7 +155,15 @@ Blocks Core::State::own_tail() const {
 
 void Core::State::on_blocks(ReplicaId from, const Blocks& message) {
     // Answers that nobody asked for must not outrun the executor.
-    if (halted || committed.height > executed.plus(4 * window + limits::fetch_blocks_max)) {
+    if (halted || !takes_more()) {
+        return;
+    }
+    if (message.checkpoint) {
+        if (message.checkpoint->commit && !crash_mode) {
+            examine(*message.checkpoint->commit);
+        }
+        fetch_open = false;
+        on_checkpoint_proof(from, *message.checkpoint);
         return;
     }
     for (const BlockPtr& block : message.blocks) {
@@ -150,8 +178,7 @@ void Core::State::on_blocks(ReplicaId from, const Blocks& message) {
     take_committed(message);
     take_tail(message);
     // More of the same peer at once while it helps.
-    if (fetch_open && committed.height > before && peers[from.value].committed > committed.height &&
-        committed.height <= executed.plus(4 * window + limits::fetch_blocks_max)) {
+    if (fetch_open && committed.height > before && peers[from.value].committed > committed.height && takes_more()) {
         last_fetch = tick;
         send(from, Fetch{Fetch::What::committed, committed.height.next(), {}});
     } else {
@@ -225,6 +252,9 @@ void Core::State::advance_prep_by_commit() {
     if (!in_view() || halted || committed.height.value == 0 || !rules.has("N10")) {
         return;
     }
+    if (!state_lost.empty()) {
+        return;  // S1: it could not compare what these blocks say of the state
+    }
     const BlockTree::Node* node = tree.find(committed.id);
     const bool of_view = committed == base.block || (node != nullptr && node->header.view == vs.entered);
     if (!of_view || committed.height < base.block.height) {
@@ -235,13 +265,15 @@ void Core::State::advance_prep_by_commit() {
         return;
     }
     // A voter for the losing side of an equivocation stays silent in this view; it still executes. So does one that
-    // cannot tell any more: two votes for two chains would be evidence against it (E2).
+    // cannot tell any more, because its state came by transfer: two votes for two chains would be evidence against it
+    // (E2). In crash mode a view has one chain only.
     if (vs.prep.view == vs.entered && base_ready) {
         const auto at = vs.prep.block.height;
         const auto below = committed_ids.find(at);
         const auto on_chain =
             below != committed_ids.end() ? std::optional(below->second) : tree.ancestor(committed, at);
-        if (!on_chain || *on_chain != vs.prep.block.id) {
+        const bool cannot_tell = crash_mode && !on_chain && committed.height > at;
+        if (!cannot_tell && (!on_chain || *on_chain != vs.prep.block.id)) {
             return;
         }
     }

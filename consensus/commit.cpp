@@ -88,6 +88,9 @@ Height Core::State::committed_to_tell() const {
         return committed.height;
     }
     Height at = std::min(committed.height, vs.prep.block.height);
+    if (at < committed_ids.begin()->first) {
+        return Height(0);  // the state came by transfer: nothing is known here of the own chain's relation to it
+    }
     while (at.value > 0) {
         const auto known = committed_ids.find(at);
         const auto own = tree.ancestor(vs.prep.block, at);
@@ -121,14 +124,22 @@ void Core::State::commit(const BlockRef& block, std::optional<Certificate> certi
     }
     blocks_committed += headers.size();
     committed = block;
+    const bool provable = crash_mode || certificate;
     for (const Header& header : headers) {
         note_ordered(*tree.find(committed_ids.at(header.height)));
+        note_committed(header);
     }
     to_write_lazily.emplace_back(CommitRecord{block, std::move(certificate)});
     note_progress();
     execute_committed();
     for (const Header& header : headers) {
         check_executed_digest(header.height);
+    }
+    if (provable) {
+        note_certified(block.height);
+    }
+    if (!state_lost.empty()) {
+        forget_old_blocks();
     }
     // V1: the END block's own view counts, not the one in which it was certified again (pitfall 28).
     if (view_ended && in_view()) {
@@ -140,7 +151,7 @@ void Core::State::commit(const BlockRef& block, std::optional<Certificate> certi
 
 // A block is executed when it is committed and durable here, so that a restart can do so again.
 void Core::State::execute_committed() {
-    while (execute_asked < committed.height && !halted) {
+    while (execute_asked < committed.height && !halted && state_lost.empty()) {
         const auto id = committed_ids.find(execute_asked.next());
         const BlockTree::Node* node = id == committed_ids.end() ? nullptr : tree.find(id->second);
         if (node == nullptr || node->block == nullptr || !node->written || node->persist > durable_persist) {
@@ -162,8 +173,22 @@ void Core::State::on_executed(const Executed& result) {
         pool.expire(node->header.hlc);
     }
     check_executed_digest(executed.plus(window));
-    // Below this nothing is asked for any more: certificates reach W back, and the log serves the rest.
-    const Height floor = executed.minus(2 * window + 2);
+    tell_stable();
+    forget_old_blocks();
+}
+
+// Below the floor nothing is asked for any more: certificates reach W back, and the log serves the rest. Without a
+// state nothing is executed; what is committed meanwhile is in the log, from which the driver executes it later.
+void Core::State::forget_old_blocks() {
+    if (!state_lost.empty()) {
+        for (auto at = committed_ids.upper_bound(executed); at != committed_ids.end(); ++at) {
+            const BlockTree::Node* node = tree.find(at->second);
+            if (node != nullptr && node->block != nullptr) {
+                pool.executed(*node->block, rules.has("T1-pending"));
+            }
+        }
+    }
+    const Height floor = (state_lost.empty() ? executed : committed.height).minus(2 * window + 2);
     tree.drop_below(floor);
     // What is committed at the height of the own prepare head stays known: advance_prep_by_commit compares with it.
     std::erase_if(committed_ids,
@@ -182,8 +207,8 @@ void Core::State::check_executed_digest(Height height) {
     }
     const auto digest = executed_digest(node->header.executed);
     if (digest && *digest != node->header.executed_digest) {
-        halt("diverged: the state after height " + std::to_string(node->header.executed.value) +
-             " is not the one that a quorum certified");
+        on_state_lost("diverged: the state after height " + std::to_string(node->header.executed.value) +
+                      " is not the one that a quorum certified");
     }
 }
 

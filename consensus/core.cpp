@@ -28,10 +28,12 @@ Core::State::State(const Options& core_options, const MessageVerifier& message_v
       quorum(message_verifier.membership().quorum()),
       crash_mode(message_verifier.membership().fault_model == FaultModel::crash),
       window(message_verifier.membership().window),
+      checkpoint_interval(message_verifier.membership().checkpoint_interval),
       rules(core_options.rules_off),
       context(message_verifier.membership().context),
       genesis(genesis_block(message_verifier.membership().context)),
       tree(genesis),
+      offers(quorum.n),
       votes(quorum.n),
       view_changes(quorum.n),
       peers(quorum.n),
@@ -64,6 +66,11 @@ Core::State::State(const Options& core_options, const MessageVerifier& message_v
         const BlockRef executed_block{recovered.executed,
                                       recovered.executed.value == 0 ? genesis.id : recovered.executed_id};
         committed = recovered.committed.height > executed_block.height ? recovered.committed : executed_block;
+        if (recovered.installed) {
+            const BlockRef installed{recovered.installed->height, header_id(context, *recovered.installed)};
+            tree.add_header(installed.id, *recovered.installed);
+            committed = std::max(committed, installed);
+        }
         base_ready = vs.prep.view == vs.entered;
     }
     if (committed.height.value == 0) {
@@ -83,6 +90,33 @@ Core::State::State(const Options& core_options, const MessageVerifier& message_v
         at = {at.height.minus(1), node->header.parent};
     }
     last_proposed = vs.prep.block;
+    prep_damaged = tree.first_missing(vs.prep.block, committed).has_value();
+    recover_checkpoints(recovered);
+}
+
+// What the log and the state store know of checkpoints; start() draws the conclusions.
+void Core::State::recover_checkpoints(const Recovered& recovered) {
+    lost_at_start = recovered.state_lost;
+    if (checkpoint_interval == 0) {
+        return;
+    }
+    if (recovered.stable && !recovered.stable->headers.empty()) {
+        stable = recovered.stable->root();
+        checkpoint_headers.emplace(stable.height, recovered.stable->block);
+        certified_roots.emplace(stable.height, stable.root);
+    }
+    if (recovered.installed && recovered.installed->height.value % checkpoint_interval == 0) {
+        checkpoint_headers.emplace(recovered.installed->height, *recovered.installed);
+    }
+    for (const auto& [height, id] : committed_ids) {
+        if (const BlockTree::Node* node = tree.find(id); node != nullptr && node->header.height == height) {
+            note_committed(node->header);
+        }
+    }
+    for (const StateRoot& root : recovered.roots) {
+        roots.emplace(root.height, root.root);
+    }
+    forget_old_roots();
 }
 
 // Rules D2 and D3.
@@ -91,6 +125,7 @@ void Core::State::start() {
         peer.restart(now_ms(), options.heartbeat_ms);
     }
     begin_tenure(leader());
+    start_checkpoints();
     execute_committed();
     if (mute()) {
         end_batch();  // A1: durable before anything else
@@ -170,10 +205,12 @@ void Core::State::end_batch() {
         return;
     }
     finish_base();
+    mend_prepared();
     accept_held();
     learn_lock();
     learn_commit();
     advance_prep_by_commit();
+    hand_over_lead();
     try_new_view();
     accept_held();
     propose();
@@ -231,7 +268,8 @@ void Core::State::reject(ReplicaId from, std::string why) {
     emit(Rejected{from, std::move(why)});
 }
 
-// What a quorum certified contradicts this replica's own state: it says so and stops voting and executing (S1).
+// What a quorum certified contradicts what was committed here: more than f replicas lie, or this one's log does. It
+// says so and does nothing any more. A state that differs is fetched anew instead (S1).
 void Core::State::halt(std::string why) {
     if (!halted) {
         halted = true;
@@ -318,7 +356,7 @@ ReadTarget Core::read_target() const {
 
 bool Core::is_executed(const BlockRef& block) const {
     const State& state = *state_;
-    if (block.height > state.executed) {
+    if (block.height > state.executed || !state.state_lost.empty()) {
         return false;
     }
     const auto id = state.committed_ids.find(block.height);

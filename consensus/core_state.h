@@ -35,6 +35,15 @@ enum class Leaving : std::uint8_t {
     joined,        // others want to
     restarted,     // it led this view before it died (D3)
     recovering,    // another replica lost its votes (A4)
+    state_lost,    // it leads, and cannot compute what a header has to say
+};
+
+// A checkpoint that a peer offers instead of blocks that its log does not hold any more (S6).
+struct CheckpointOffer {
+    Height wanted;            // committed height here, to which it was the answer
+    std::uint64_t since = 0;  // tick of its first arrival
+    StateRoot root;
+    Header block;
 };
 
 struct Core::State {
@@ -47,7 +56,8 @@ struct Core::State {
     const crypto::Signer& signer;
     const Quorum quorum;
     const bool crash_mode;
-    const std::uint64_t window;  // W
+    const std::uint64_t window;               // W
+    const std::uint64_t checkpoint_interval;  // C; 0: no checkpoints
     const RuleSet rules;
     const ClusterContext context;
     const BlockRef genesis;
@@ -68,6 +78,7 @@ struct Core::State {
     std::optional<ViewChange> own_view_change;
     std::optional<Vote> last_vote;  // last signed
     bool restarted = false;
+    bool prep_damaged = false;  // the log lost blocks of the prepared chain (A6)
 
     // ---- Chain
     BlockTree tree;
@@ -82,9 +93,16 @@ struct Core::State {
     std::string halt_reason;
 
     // ---- Checkpoints
-    std::map<Height, crypto::Digest> roots;  // of the own state, computed and durable
-    StateRoot stable;                        // newest that a committed header carries
-    std::string state_lost;                  // why the state is being fetched; empty: it is not
+    std::map<Height, crypto::Digest> roots;              // of the own state, computed and durable; the newest two
+    std::map<Height, crypto::Digest> certified_roots;    // as committed headers carry them; the newest few
+    std::map<Height, Header> checkpoint_headers;         // of the committed blocks at those heights; the newest few
+    StateRoot stable;                                    // newest that a certified header carries
+    Height stable_told;                                  // Stable was emitted up to here
+    std::string state_lost;                              // why the state is being fetched; empty: it is not
+    std::string lost_at_start;                           // becomes state_lost when the core starts
+    std::optional<FetchState> transfer;                  // last emitted
+    std::uint64_t transfer_asked = 0;                    // tick of that
+    std::vector<std::optional<CheckpointOffer>> offers;  // newest of each peer
 
     // ---- Peers
     VoteSet votes;
@@ -158,6 +176,7 @@ struct Core::State {
     Effects* out = nullptr;  // of the step under way
 
     // ---- core.cpp: start, dispatch, end of a batch, durability
+    void recover_checkpoints(const Recovered& recovered);
     void start();
     void step(const Input& input);
     void on_received(ReplicaId from, const PeerMessage& message);
@@ -184,6 +203,8 @@ struct Core::State {
     [[nodiscard]] bool acceptable(const HeldProposal& held_proposal);
     void append(const BlockPtr& block);
     void write_block(BlockTree::Node& node);
+    void mend_prepared();
+    [[nodiscard]] bool is_durable(const BlockRef& head) const;
     void propose();
     [[nodiscard]] bool may_propose() const;
     [[nodiscard]] std::optional<Hlc> next_hlc(Hlc parent) const;
@@ -204,6 +225,7 @@ struct Core::State {
     void execute_committed();
     void on_executed(const Executed& result);
     void check_executed_digest(Height height);
+    void forget_old_blocks();
 
     // ---- view_change.cpp: V1 to V7
     void start_view_change(View view, Leaving why);
@@ -231,10 +253,26 @@ struct Core::State {
     void advance_prep_by_commit();
     [[nodiscard]] std::optional<ReplicaId> next_peer(std::size_t& turn, bool (*ahead)(const State&, const Heartbeat&));
     [[nodiscard]] Blocks own_tail() const;
+    [[nodiscard]] bool takes_more() const;
 
     // ---- checkpoint.cpp: S1, S3 to S6
+    void start_checkpoints();
+    [[nodiscard]] bool carries_checkpoint(Height height) const;
+    [[nodiscard]] std::optional<StateRoot> checkpoint_to_carry(Height height) const;
+    [[nodiscard]] bool checkpoint_agrees(const Header& header) const;
+    [[nodiscard]] bool awaits_own_root() const;
     void on_checkpoint_ready(const StateRoot& root);
+    void note_committed(const Header& header);
+    void note_certified(Height top);
+    void check_root(Height checkpoint);
+    void tell_stable();
+    void forget_old_roots();
     void on_state_lost(const std::string& why);
+    void on_checkpoint_proof(ReplicaId from, const CheckpointProof& proof);
+    [[nodiscard]] const CheckpointOffer* best_offer() const;
+    void want_state(const StateRoot& root, const Header& block);
+    void check_transfer();
+    void hand_over_lead();
 
     // ---- amnesia.cpp: A1 to A5
     void recover_amnesia(const Recovered& recovered);

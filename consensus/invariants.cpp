@@ -61,6 +61,13 @@ void Core::State::check_invariants() const {
     }
     // §17: bounded memory.
     LOYAL_ASSERT(held.size() <= 2 * window + 1, "held proposals stay within the window");
+    LOYAL_ASSERT(roots.size() <= 3 && certified_roots.size() <= 4 && checkpoint_headers.size() <= 4,
+                 "few checkpoints are remembered");
+    // While nothing is executed, what is committed stays in the log only.
+    LOYAL_ASSERT(state_lost.empty() || committed_ids.size() <= 2 * window + 4, "without a state blocks do not pile up");
+    // S4, S6: a state in order is never behind what it says is stable, and a lost one is always being fetched.
+    LOYAL_ASSERT(stable_told <= executed, "only the own state makes a checkpoint stable here");
+    LOYAL_ASSERT(state_lost.empty() || transfer.has_value(), "a lost state is fetched");
 }
 
 }  // namespace loyal::consensus

@@ -16,7 +16,7 @@ namespace loyal::consensus {
 // ---- Leading: N1, N2, B1, B2
 
 bool Core::State::may_propose() const {
-    return !halted && !mute() && leads(vs.entered) && in_view() && base_ready && !end_proposed &&
+    return !halted && !mute() && state_lost.empty() && leads(vs.entered) && in_view() && base_ready && !end_proposed &&
            vs.leading == static_cast<std::int64_t>(vs.entered.value) &&
            (leading_persist.value != 0 || !rules.has("D3"));  // D3: not after a restart
 }
@@ -51,8 +51,9 @@ void Core::State::propose() {
         }
         const Height digest_height = height.minus(window);
         const auto digest = executed_digest(digest_height);
+        const auto checkpoint = checkpoint_to_carry(height);
         const auto hlc = next_hlc(tree.hlc(parent).value_or(Hlc()));
-        if (!digest || !hlc) {
+        if (!digest || !hlc || !checkpoint) {
             return;
         }
         const std::vector<Envelope> envelopes = pool.next_batch();
@@ -67,6 +68,8 @@ void Core::State::propose() {
         header.hlc = *hlc;
         header.executed = digest_height;
         header.executed_digest = *digest;
+        header.checkpoint = checkpoint->height;
+        header.checkpoint_root = checkpoint->root;
         end_proposed = tenure_over(0);
         header.flags = static_cast<std::uint8_t>((end_proposed ? flag_end : flag_none) |
                                                  (envelopes.empty() ? flag_empty : flag_none));
@@ -143,8 +146,7 @@ bool Core::State::acceptable(const HeldProposal& proposal) {
     if (end_in_chain() || (ends && crash_mode) || (!ends && (header.flags & flag_empty) != 0)) {
         return false;
     }
-    if (header.parent != vs.prep.block.id || header.executed != digest_height || header.checkpoint.value != 0 ||
-        !header.checkpoint_root.is_zero()) {
+    if (header.parent != vs.prep.block.id || header.executed != digest_height || !checkpoint_agrees(header)) {
         return false;
     }
     const auto parent_hlc = tree.hlc(vs.prep.block);
@@ -185,6 +187,35 @@ void Core::State::write_block(BlockTree::Node& node) {
     }
 }
 
+// A6: the log lost blocks of the prepared chain. They were fetched again by id; the vote for them stands, and is said
+// again only when they are as durable as it claims.
+void Core::State::mend_prepared() {
+    if (!prep_damaged) {
+        return;
+    }
+    for (BlockRef at = vs.prep.block; at.height > committed.height;) {
+        BlockTree::Node* node = tree.find(at.id);
+        if (node == nullptr || node->block == nullptr) {
+            return;
+        }
+        write_block(*node);
+        at = {at.height.minus(1), node->header.parent};
+    }
+    prep_damaged = !is_durable(vs.prep.block);
+}
+
+// All blocks above the committed head, up to `head`.
+bool Core::State::is_durable(const BlockRef& head) const {
+    for (BlockRef at = head; at.height > committed.height;) {
+        const BlockTree::Node* node = tree.find(at.id);
+        if (node == nullptr || node->block == nullptr || !node->written || node->persist > durable_persist) {
+            return false;
+        }
+        at = {at.height.minus(1), node->header.parent};
+    }
+    return true;
+}
+
 // N4: the block joins the chain that the next vote covers.
 void Core::State::append(const BlockPtr& block) {
     BlockTree::Node& node = tree.add_block(block);
@@ -210,6 +241,9 @@ void Core::State::maybe_vote() {
     }
     if (said.prep.block.height.value == 0) {
         return;  // nothing but genesis
+    }
+    if (prep_damaged && !is_durable(said.prep.block)) {
+        return;  // A6
     }
     Vote vote;
     vote.view = said.entered;

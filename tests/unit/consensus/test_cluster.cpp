@@ -25,6 +25,7 @@ TestCluster::TestCluster(Shape given) : shape(std::move(given)) {
     membership.context = {crypto::digest_of("test", view_of("cluster")), Epoch(0)};
     membership.fault_model = shape.fault_model;
     membership.window = shape.window;
+    membership.checkpoint_interval = shape.checkpoint_interval;
     for (std::size_t i = 0; i < shape.n; ++i) {
         signers.push_back(std::make_unique<sim::SimSigner>(i + 1));
         signatures.learn(*signers.back());
@@ -89,31 +90,10 @@ void TestCluster::apply(std::size_t replica, Effects effects) {
             self.traces.push_back(trace->text);
         } else if (auto* rejected = std::get_if<Rejected>(&effect)) {
             self.rejections.push_back(rejected->why);
-        } else if (auto* serve = std::get_if<ServeCommitted>(&effect)) {
-            Blocks answer;
-            for (auto it = self.executed_ever.lower_bound(serve->from);
-                 it != self.executed_ever.end() && answer.headers.size() < limits::fetch_blocks_max; ++it) {
-                answer.headers.push_back(it->second->header);
-                answer.blocks.push_back(it->second);
-            }
-            for (const LogRecord& record : self.log) {
-                const auto* commit = std::get_if<CommitRecord>(&record);
-                if (commit != nullptr && commit->certificate && !answer.headers.empty() &&
-                    commit->certificate->target.height <= answer.headers.back().height) {
-                    answer.commit = commit->certificate;
-                }
-            }
-            if (shape.fault_model == FaultModel::byzantine) {
-                const Height top = answer.commit ? answer.commit->target.height : Height(0);
-                std::erase_if(answer.headers, [&](const Header& header) { return header.height > top; });
-                std::erase_if(answer.blocks, [&](const BlockPtr& block) { return block->header.height > top; });
-            }
-            answer.blocks.insert(answer.blocks.end(), serve->tail.blocks.begin(), serve->tail.blocks.end());
-            answer.prepare = serve->tail.prepare;
-            if (answer.headers.empty()) {
-                answer.commit.reset();
-            }
-            self.gated.push_back(Send{serve->to, std::move(answer), PersistId()});
+        } else if (auto* wanted = std::get_if<ServeCommitted>(&effect)) {
+            self.gated.push_back(Send{wanted->to, serve(replica, *wanted), PersistId()});
+        } else {
+            apply_checkpoint(replica, effect);
         }
     }
     release(replica);
@@ -173,6 +153,7 @@ void TestCluster::execute_all(std::size_t replica) {
         }
         self.digests.push_back(next_digest(self.digests.back(), *block));
         step(replica, Executed{block->header.height, self.digests.back()});
+        note_executed(replica, *block);
     }
 }
 
@@ -275,6 +256,7 @@ void TestCluster::crash(std::size_t replica) {
     self.unsynced.clear();
     self.gated.clear();
     self.to_execute.clear();
+    self.roots_due.clear();
 }
 
 void TestCluster::restart(std::size_t replica) {
@@ -282,14 +264,17 @@ void TestCluster::restart(std::size_t replica) {
     crash(replica);
     const Recovered recovered = recover(replica);
     self.executed.clear();
-    self.digests = {crypto::Digest{}};
+    self.digests.resize(self.base.height.value + 1);
+    self.roots.erase(self.roots.upper_bound(self.base.height), self.roots.end());
     self.durable = PersistId();
+    self.votes_lost.clear();
     make_core(replica, recovered);
 }
 
-// The state store is volatile here: everything is executed again from the log.
+// The state store is volatile here above Replica::base: everything is executed again from the log.
 Recovered TestCluster::recover(std::size_t replica) const {
     Recovered recovered;
+    recovered.votes_lost = replicas[replica].votes_lost;
     std::map<crypto::Digest, BlockPtr> blocks;
     std::map<View, NewView> new_views;
     std::map<View, ViewChange> changes;
@@ -315,8 +300,12 @@ Recovered TestCluster::recover(std::size_t replica) const {
     if (const auto change = changes.find(recovered.voting.promised); change != changes.end()) {
         recovered.view_change = change->second;
     }
+    recover_state(replica, recovered);
     for (const auto& [id, block] : blocks) {
-        recovered.blocks.push_back(block);
+        const Height height = block->header.height;
+        if (height > recovered.executed || height.plus(2 * shape.window) >= recovered.committed.height) {
+            recovered.blocks.push_back(block);
+        }
     }
     std::sort(recovered.blocks.begin(), recovered.blocks.end(),
               [](const BlockPtr& a, const BlockPtr& b) { return a->header.height < b->header.height; });
@@ -350,7 +339,8 @@ NewView TestCluster::new_view(std::size_t leader, View view, std::vector<ViewCha
 }
 
 BlockPtr TestCluster::block(std::size_t leader, View view, const BlockRef& parent, Hlc parent_hlc,
-                            const std::string& text, const crypto::Digest& executed_digest) const {
+                            const std::string& text, const crypto::Digest& executed_digest,
+                            const StateRoot& checkpoint) const {
     auto body = std::make_shared<const Bytes>(make_body({envelope(text)}));
     Header header;
     header.view = view;
@@ -362,6 +352,8 @@ BlockPtr TestCluster::block(std::size_t leader, View view, const BlockRef& paren
     header.hlc = std::max(Hlc(wall_ms, 0), Hlc(parent_hlc.packed + 1));
     header.executed = header.height.minus(shape.window);
     header.executed_digest = executed_digest;
+    header.checkpoint = checkpoint.height;
+    header.checkpoint_root = checkpoint.root;
     const crypto::Digest id = header_id(membership.context, header);
     const crypto::Signature signature =
         signers[leader]->sign(signed_bytes(membership.context, SignDomain::propose, id.view()));
@@ -382,13 +374,17 @@ Envelope TestCluster::envelope(const std::string& text, std::uint64_t seq, std::
 
 void TestCluster::check_agreement() const {
     std::map<Height, crypto::Digest> agreed;
-    for (const Replica& replica : replicas) {
-        for (const auto& [height, block] : replica.executed_ever) {
+    const auto compare = [&](const std::map<Height, BlockPtr>& executed_ever) {
+        for (const auto& [height, block] : executed_ever) {
             const auto [known, fresh] = agreed.emplace(height, block->id);
             if (!fresh && known->second != block->id) {
                 throw Unsafe("two blocks executed at height " + std::to_string(height.value));
             }
         }
+    };
+    for (const Replica& replica : replicas) {
+        compare(replica.executed_ever);
+        std::for_each(replica.executed_before_losses.begin(), replica.executed_before_losses.end(), compare);
     }
 }
 

@@ -32,6 +32,7 @@ struct Shape {
     std::set<std::size_t> traitors;  // no core of their own
     std::uint64_t tick_ms = 10;
     std::function<void(Options&)> tune = nullptr;  // changes the options of each core before it is made
+    std::uint64_t checkpoint_interval = 0;         // C
 };
 
 class TestCluster {
@@ -53,6 +54,24 @@ class TestCluster {
         PersistId durable;
         bool auto_persist = true;
         bool auto_execute = true;
+        std::string votes_lost;                                          // its driver tells the next core (A1)
+        std::vector<std::map<Height, BlockPtr>> executed_before_losses;  // of its disk
+
+        // ---- Checkpoints, with Shape::checkpoint_interval. What survives a crash of the state store is the state at
+        // `base`; everything above it is executed again from the log, and roots above it are computed again.
+        BlockRef base;
+        std::map<Height, crypto::Digest> roots;      // durable
+        std::map<Height, Header> checkpoint_blocks;  // of what was executed or installed at those heights
+        std::deque<Height> roots_due;                // executed, but not computed yet
+        std::vector<Stable> stable;
+        std::vector<FetchState> fetches;
+        std::optional<Header> installed;
+        Height log_first;          // lowest height of a block in the log
+        std::string lost;          // the state store is damaged
+        bool wrong_roots = false;  // it computes other roots than the others, from the same state
+        bool auto_root = true;     // roots are there as soon as the block is executed
+        bool truncates = true;     // the log, at each stable checkpoint
+        bool knows_stable = true;  // a restart finds the newest checkpoint in the log and hands it in
     };
 
     // ---- Inputs
@@ -63,6 +82,12 @@ class TestCluster {
     void persist_one(std::size_t replica);  // completes the oldest unsynced Persist
     void execute_all(std::size_t replica);
     void set_clock(std::size_t replica, std::uint64_t wall_ms);
+    void root_all(std::size_t replica);       // computes the roots that are due
+    void corrupt_state(std::size_t replica);  // bad memory: what it executes next is not what the others have
+    void lose_state(std::size_t replica, const std::string& why);  // its driver found damage
+    // S6 at once: the state that was last asked for, as some replica kept it; a new core starts from it. False when
+    // nothing was asked for, nobody has that state, or the state does not hold the block that was named.
+    bool install(std::size_t replica);
 
     // ---- Network
     using Filter = std::function<bool(const Packet&)>;
@@ -80,6 +105,12 @@ class TestCluster {
     void crash(std::size_t replica);  // forgets the unsynced and the volatile
     void restart(std::size_t replica);
     [[nodiscard]] Recovered recover(std::size_t replica) const;
+    // The log is gone, with all that was promised; the driver notices, as it would an empty data folder.
+    void lose_disk(std::size_t replica);
+    // The log is what it was when it had so many records, and nobody noticed.
+    void roll_back(std::size_t replica, std::size_t records);
+    // A link comes up: each tells the other what it holds of the other's statements (A1).
+    void link_up(std::size_t one, std::size_t other);
 
     // ---- What a traitor signs
     [[nodiscard]] Vote vote(std::size_t voter, View view, BlockRef prep, BlockRef com = {}) const;
@@ -89,7 +120,8 @@ class TestCluster {
                                    std::optional<Certificate> certificate = {}) const;
     // A block on `parent`; `text` makes it different from others. Fill `executed` fields by `window`.
     [[nodiscard]] BlockPtr block(std::size_t leader, View view, const BlockRef& parent, Hlc parent_hlc,
-                                 const std::string& text, const crypto::Digest& executed_digest = {}) const;
+                                 const std::string& text, const crypto::Digest& executed_digest = {},
+                                 const StateRoot& checkpoint = {}) const;
     [[nodiscard]] Envelope envelope(const std::string& text, std::uint64_t seq = 1, std::uint64_t session = 1) const;
 
     // ---- What to look at
@@ -104,6 +136,9 @@ class TestCluster {
     [[nodiscard]] std::optional<ViewChange> last_view_change(std::size_t replica) const;
     [[nodiscard]] std::vector<Packet> sent_by(std::size_t replica) const;
     [[nodiscard]] bool executed_text(std::size_t replica, const std::string& text) const;
+    [[nodiscard]] static crypto::Digest root_of(const crypto::Digest& executed_digest);
+    // What `replica` can prove of its newest checkpoint with what its log holds.
+    [[nodiscard]] std::optional<CheckpointProof> newest_checkpoint(std::size_t replica) const;
 
     Shape shape;
     Membership membership;
@@ -121,6 +156,11 @@ class TestCluster {
  private:
     void step(std::size_t replica, const Input& input);
     void apply(std::size_t replica, Effects effects);
+    void apply_checkpoint(std::size_t replica, const Effect& effect);
+    void note_executed(std::size_t replica, const Block& block);
+    void compute_root(std::size_t replica, Height height);
+    [[nodiscard]] Blocks serve(std::size_t replica, const ServeCommitted& request) const;
+    void recover_state(std::size_t replica, Recovered& recovered) const;
     void release(std::size_t replica);
     void make_core(std::size_t replica, const Recovered& recovered);
 };
