@@ -157,8 +157,9 @@ bool Core::State::may_speak_in(View view) const {
 // Part of the transaction that makes a promise or an entry of `view` durable; lock and last prepare head are those of
 // u.
 void Core::State::remember_enough(View view) {
-    if (mute() && may_speak_in(view)) {
-        emit(Trace{"no longer amnesiac: it holds the lock of view " + std::to_string(silent_view()->value)});
+    const auto silent = silent_view();
+    if (mute() && silent && view > *silent) {
+        emit(Trace{"no longer amnesiac: it holds the lock of view " + std::to_string(silent->value)});
         vs.amnesiac = false;
         recovery = Recovery(quorum.n);
     }
