@@ -49,6 +49,12 @@ const char* name_of(FaultKind kind) {
         case FaultKind::slow_disk: return "slow disk";
         case FaultKind::disk_delay: return "disk delay";
         case FaultKind::refuse_writes: return "refuse writes";
+        case FaultKind::bad_disk: return "bad disk";
+        case FaultKind::rot: return "rot";
+        case FaultKind::lose_disk: return "lose disk";
+        case FaultKind::keep_image: return "keep image";
+        case FaultKind::roll_back: return "roll back";
+        case FaultKind::diverge: return "diverge";
         case FaultKind::behave: return "behave";
         case FaultKind::cut_client: return "cut client";
         case FaultKind::heal_clients: return "heal clients";
@@ -86,6 +92,25 @@ std::string text_of(const replica::LinkFault& link) {
     return text.empty() ? "as usual" : text;
 }
 
+const char* name_of_part(std::int64_t part) {
+    switch (static_cast<DiskPart>(part)) {
+        case DiskPart::all: return "everything";
+        case DiskPart::state: return "the state";
+        case DiskPart::log: return "the log";
+    }
+    return "?";
+}
+
+std::string troubles(std::uint32_t mask) {
+    std::string text;
+    for (const auto& [bit, name] :
+         {std::pair(trouble_error, "errors"), std::pair(trouble_full, "full"), std::pair(trouble_sync, "failed syncs"),
+          std::pair(trouble_flip, "flips"), std::pair(trouble_hide, "hidden records")}) {
+        text += (mask & bit) == 0 ? "" : (text.empty() ? "" : ", ") + std::string(name);
+    }
+    return text;
+}
+
 const char* name_of(Scheming scheming) {
     switch (scheming) {
         case Scheming::none: return "";
@@ -119,6 +144,16 @@ std::string text_of(const FaultEvent& event) {
             return text + fmt::format(" {} of the {}", who(event.a), event.arg == 0 ? "log" : "state");
         case FaultKind::refuse_writes:
             return text + fmt::format(" {}{}", who(event.a), event.arg != 0 ? "" : " no more");
+        case FaultKind::power_cut: return event.mask == 0 ? text : text + fmt::format(" {{{:b}}}", event.mask);
+        case FaultKind::bad_disk:
+            return text + (event.arg == 0
+                               ? fmt::format(" {} no more", who(event.a))
+                               : fmt::format(" {}: {} with {} ppm", who(event.a), troubles(event.mask), event.arg));
+        case FaultKind::rot:
+            return text + fmt::format(" {} in {}: {}", who(event.a), name_of_part(event.arg),
+                                      event.b == 0 ? "a bit flips" : "a record is hidden");
+        case FaultKind::lose_disk:
+        case FaultKind::roll_back: return text + fmt::format(" {}: {}", who(event.a), name_of_part(event.arg));
         case FaultKind::slow_disk: return text + fmt::format(" {} x{}", who(event.a), event.arg);
         case FaultKind::behave: return text + fmt::format(" {} as {}", who(event.a), event.text);
         case FaultKind::cut_client:
@@ -128,6 +163,8 @@ std::string text_of(const FaultEvent& event) {
         case FaultKind::crash_in_sync:
         case FaultKind::crash_stop:
         case FaultKind::restart:
+        case FaultKind::keep_image:
+        case FaultKind::diverge:
         case FaultKind::clock_freeze:
         case FaultKind::clock_mend: return text + fmt::format(" {}", who(event.a));
         default: return text;
@@ -137,13 +174,13 @@ std::string text_of(const FaultEvent& event) {
 std::string describe(const Scenario& s) {
     const auto q = s.quorum();
     std::string text = fmt::format(
-        "seed {}: {} timing{}, {} failures, n={} (f={}, q={}), window {}\n"
+        "seed {}: {} timing{}, {} failures, n={} (f={}, q={}), window {}, checkpoints every {}\n"
         "  timers     {}, tick {} ms, heartbeat {} ms, progress {}..{} ms, precision {} ms, tenure {} ms\n"
         "  network    {}..{} us{}, disk sync {}..{} us, write-back every {} ms\n"
         "  workload   {} clients{}, {} operations each, {} outstanding, {} keys, time-out {} ms\n",
         s.seed, name_of(s.timing), name_of(s.scheming), name_of(s.failures), s.n, q.f, q.q, s.window,
-        s.core.adaptive ? "adaptive" : "fixed", s.core.tick_ms, s.core.heartbeat_ms, s.core.progress_min_ms,
-        s.core.progress_max_ms, s.core.precision_ms, s.core.tenure_ms, s.quality.delay_min_us,
+        s.checkpoint_interval, s.core.adaptive ? "adaptive" : "fixed", s.core.tick_ms, s.core.heartbeat_ms,
+        s.core.progress_min_ms, s.core.progress_max_ms, s.core.precision_ms, s.core.tenure_ms, s.quality.delay_min_us,
         s.quality.delay_min_us + s.quality.delay_spread_us, s.quality.ordered ? "" : ", unordered", s.disk.sync_min_us,
         s.disk.sync_min_us + s.disk.sync_spread_us, s.disk.write_back_us / ms, s.workload.clients,
         s.workload.shared_key ? " (two share a key)" : "", s.workload.operations, s.workload.outstanding,

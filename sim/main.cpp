@@ -168,6 +168,8 @@ void add_mix(CLI::App& app, Arguments& arguments) {
     app.add_flag("--uniform", mix.uniform, "One cluster and workload for all seeds, as in `loyal lab matrix`");
     app.add_flag("--too-many-traitors", mix.too_many_traitors,
                  "One more than the model allows, who work together: violations are expected");
+    app.add_flag("--disk-faults", mix.disk_faults,
+                 "In every run disks fail one operation in ten, rot, vanish or come back from the past");
 }
 
 // "1,4,7" or "none".

@@ -15,6 +15,9 @@ void Planner::write() {
         choose_traitors(random_.between(1, fb));
         turn_traitors();
     }
+    if (theme_ == Theme::disks) {
+        choose_weak();
+    }
     TimeUs now = random_.between(20, 150) * ms;
     while (theme_ != Theme::calm && now + 50 * ms < s_.faults_end_us) {
         one_fault(now);
@@ -111,6 +114,9 @@ void Planner::turn_traitors() {
 // ---- Everything else
 
 void Planner::one_fault(TimeUs now) {
+    if (!weak_.empty() && (theme_ == Theme::disks ? !random_.one_in(3) : random_.one_in(3))) {
+        return weak_disk(now);
+    }
     if (synchronous()) {
         return process_fault(now);
     }
@@ -218,7 +224,7 @@ void Planner::crash(TimeUs now) {
 void Planner::crash_for_good(TimeUs now) {
     const std::uint16_t victim = random_.one_in(3) ? std::uint16_t{0} : any();
     const bool is_traitor = std::find(s_.traitors.begin(), s_.traitors.end(), victim) != s_.traitors.end();
-    if (down_until_[victim] > now || is_traitor || stopped_ + s_.traitors.size() >= s_.quorum().f) {
+    if (down_until_[victim] > now || is_traitor || stopped_ + s_.traitors.size() + weak_.size() >= s_.quorum().f) {
         return synchronous() ? void() : pause(now);
     }
     if (random_.one_in(2)) {

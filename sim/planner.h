@@ -9,7 +9,7 @@
 namespace loyal::sim {
 
 // What a run concentrates on; everything at once hides what each does alone.
-enum class Theme : std::uint8_t { calm, network, crashes, traitors, clocks, everything };
+enum class Theme : std::uint8_t { calm, network, crashes, traitors, clocks, disks, everything };
 
 class Planner {
  public:
@@ -47,11 +47,23 @@ class Planner {
     void clock(TimeUs now);
     void disk(TimeUs now);
 
+    // planner_disks.cpp: disks that lie and lose. Their replicas, the traitors and the dead are at most f together.
+    void choose_weak();
+    void weak_disk(TimeUs now);
+    void bad_disk(TimeUs now, std::uint16_t victim);
+    void rot(TimeUs now, std::uint16_t victim);
+    void lose_disk(TimeUs now, std::uint16_t victim);
+    void roll_back(TimeUs now, std::uint16_t victim);
+    void stay_away(TimeUs now, std::uint16_t victim);
+    void back_up(TimeUs at, std::uint16_t victim);
+    [[nodiscard]] std::int64_t some_part();
+
     Scenario& s_;
     Random& random_;
     Theme theme_;
     std::vector<TimeUs> down_until_;
     std::size_t stopped_ = 0;
+    std::vector<std::uint16_t> weak_;  // whose disks are not what they should be
     TimeUs clock_until_ = 0;
 };
 

@@ -48,6 +48,11 @@ void shape_cluster(Scenario& s, Random& random, const Mix& mix) {
         s.core.tenure_ms = random.between(300, 2'000);
         s.core.tenure_blocks = random.between(5, 100);
     }
+    if (mix.disk_faults) {
+        s.window = random.pick(std::array<std::uint64_t, 4>{1, 1, 2, 3});
+        s.checkpoint_interval = 4 * s.window * random.pick(std::array<std::uint64_t, 3>{1, 1, 2});
+        s.n = s.fault_model == FaultModel::byzantine && random.one_in(4) ? 7 : s.n;
+    }
     if (mix.uniform) {
         s.n = s.fault_model == FaultModel::byzantine ? 4 : 3;
         s.window = 8;
@@ -108,6 +113,12 @@ void shape_workload(Scenario& s, Random& random, const Mix& mix) {
     if (s.timing == Timing::asynchronous) {  // enough for several views to fail
         s.faults_end_us = random.between(2'000, 6'000) * ms;
     }
+    if (mix.disk_faults) {  // enough blocks for several checkpoints, on every path of them
+        w.clients = random.between(2, 4);
+        w.operations = random.between(15, 60);
+        w.keys = random.between(2, 12);
+        s.faults_end_us = random.between(1'500, 3'500) * ms;
+    }
     if (mix.uniform) {
         w = WorkloadShape();
         w.operations = 20;
@@ -136,13 +147,17 @@ Scenario make_scenario(std::uint64_t seed, const Mix& mix) {
     const Theme theme = pick_theme(shape);
     scenario.timing = mix.timing.value_or(mix.too_many_traitors ? Timing::partial : timing);
     scenario.failures = mix.failures.value_or(failures);
+    if (mix.disk_faults) {  // whoever lost its disk comes back, and everything that can be had is had in the end
+        scenario.timing = mix.timing.value_or(timing == Timing::asynchronous ? Timing::partial : timing);
+        scenario.failures = scenario.failures == Failures::crash_stop ? Failures::crash_recovery : scenario.failures;
+    }
     shape_cluster(scenario, shape, mix);
     shape_network(scenario, shape);
     shape_machines(scenario, shape);
     shape_workload(scenario, shape, mix);
     choose_adversary(scenario, shape, mix);
     Random random(seed, plan_stream);
-    Planner planner(scenario, random, mix.uniform ? Theme::everything : theme);
+    Planner planner(scenario, random, mix.disk_faults ? Theme::disks : mix.uniform ? Theme::everything : theme);
     if (mix.too_many_traitors) {
         planner.write_betrayal();
     } else {

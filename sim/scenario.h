@@ -49,7 +49,7 @@ enum class FaultKind : std::uint8_t {
     crash_in_sync,  // `a` dies between its next persist request and the answer
     fail_sync,      // the next sync of `a` fails, of its log (`arg` 0) or its state (1), which ends the process
     crash_stop,     // `a`, now; it never returns
-    power_cut,      // all at once
+    power_cut,      // all at once; with a mask, those of it
     restart,        // `a`
     restart_all,
     pause,       // `a` gets no events for `arg` us
@@ -61,12 +61,30 @@ enum class FaultKind : std::uint8_t {
     slow_disk,      // syncs of `a` take `arg` times as long; 0: as usual
     disk_delay,     // syncs of `a` take `arg` us longer
     refuse_writes,  // `a` behaves as with a full disk; `arg` 0: no more
-    behave,         // traitor `a` does what `text` says (replica/faults/fault_spec.h)
-    cut_client,     // client `a` loses its link to replica `b` until heal_clients; `arg` 1: to all of `mask`
+    bad_disk,       // each operation of `a`'s disk fails or rots with `arg` ppm, as the bits of `mask` say; 0: no more
+    rot,        // one record on `a`'s disk, now; `arg`: of which part; `b` 0: a bit of it flips, 1: it is found no more
+    lose_disk,  // `a` dies, and part `arg` of its disk is empty when it comes back
+    keep_image,  // of `a`'s disk, as it is now
+    roll_back,   // `a` dies, and part `arg` of its disk is as in the image when it comes back
+    diverge,     // a value in `a`'s state changes as if it had been written so (bad memory)
+    behave,      // traitor `a` does what `text` says (replica/faults/fault_spec.h)
+    cut_client,  // client `a` loses its link to replica `b` until heal_clients; `arg` 1: to all of `mask`
     heal_clients,
     heal_all,  // networks, clocks, disks
 };
 [[nodiscard]] const char* name_of(FaultKind kind);
+
+// What of a disk: FaultEvent::arg.
+enum class DiskPart : std::uint8_t { all = 0, state = 1, log = 2 };
+// Kinds of failures of a bad disk: FaultEvent::mask.
+enum DiskTrouble : std::uint32_t {
+    trouble_error = 1,
+    trouble_full = 2,
+    trouble_sync = 4,
+    trouble_flip = 8,
+    trouble_hide = 16,
+    trouble_all = 31,
+};
 
 // In FaultEvent::a: who it is, is looked up when it happens.
 inline constexpr std::uint16_t the_primary = 0xFFFF, a_backup = 0xFFFE;
@@ -144,9 +162,10 @@ struct Scenario {
     consensus::FaultModel fault_model = consensus::FaultModel::byzantine;
     std::size_t n = 4;
     std::uint64_t window = 8;
-    consensus::Options core;           // self is filled in per replica
-    LinkQuality quality, storm, calm;  // usual, in a storm, after the faults
-    std::vector<ClockShape> clocks;    // of each replica
+    std::uint64_t checkpoint_interval = 0;  // C; 0: no checkpoints
+    consensus::Options core;                // self is filled in per replica
+    LinkQuality quality, storm, calm;       // usual, in a storm, after the faults
+    std::vector<ClockShape> clocks;         // of each replica
     DiskShape disk;
     TimeUs execute_us = 20;  // an executor job
     TimeUs batch_us = 30;    // how long a replica goes on collecting inputs before it ends a batch
@@ -171,6 +190,8 @@ struct Mix {
     // Beyond the model: as many colluding equivocators as can break it, f+1 where n = 3f+1, to see that the checkers
     // notice.
     bool too_many_traitors = false;
+    // Every seed has replicas, at most f with the traitors, whose disks fail, rot, vanish or come back from the past.
+    bool disk_faults = false;
 };
 
 [[nodiscard]] Scenario make_scenario(std::uint64_t seed, const Mix& mix = {});

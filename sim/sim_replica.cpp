@@ -21,8 +21,8 @@ SimReplica::SimReplica(ReplicaId id, const ReplicaContext& context, const SimSig
       signer_(signer),
       random_(random),
       clock_(context.scenario.clocks.at(id.value).offset_ms, context.scenario.clocks.at(id.value).drift_ppm),
-      log_store_(kvstore::ConsensusLog::log_tables().size()),
-      kv_store_(kvstore::StateMachine::state_tables().size()) {}
+      log_store_(kvstore::ConsensusLog::log_tables().size(), Random(random.next(), 1)),
+      kv_store_(kvstore::StateMachine::state_tables().size(), Random(random.next(), 2)) {}
 
 SimReplica::~SimReplica() = default;
 
@@ -33,21 +33,14 @@ void SimReplica::start() {
     disk_fails_ = false;  // who starts it has mended the disk
     log_store_.fail_commits({});
     kv_store_.fail_commits({});
-    auto log = kvstore::ConsensusLog::open(log_store_, context_.membership.context);
-    auto machine = kvstore::StateMachine::open(kv_store_, context_.state_options);
-    if (!log || !machine) {
-        return context_.world.violation(fmt::format("replica {} cannot open its data: {}", id_.value,
-                                                    !log ? log.error().message : machine.error().message));
+    if (!open_data()) {
+        return;
     }
-    log_ = std::move(*log);
-    machine_ = std::move(*machine);
-    auto recovered = log_->recover(machine_->executed_block());
+    auto recovered = recover_data();
     if (!recovered) {
-        return context_.world.violation(
-            fmt::format("replica {} cannot recover: {}", id_.value, recovered.error().message));
+        return disk_failed("cannot recover", recovered.error());
     }
-    recovered->executed_digests = machine_->recent_digests();
-    context_.trace.event("start", id_.value, machine_->executed().value, recovered->voting.promised.value);
+    context_.trace.event("start", id_.value, executed().value, recovered->voting.promised.value);
     context_.world.on_recovered(id_, *recovered);
     std::unique_ptr<replica::FaultModel> fault = make_fault();
     if (fault) {
@@ -63,8 +56,7 @@ void SimReplica::start() {
     refuse_writes(writes_refused_);
     auto evidence = log_->evidence();
     if (!evidence) {
-        return context_.world.violation(
-            fmt::format("replica {} cannot read its evidence: {}", id_.value, evidence.error().message));
+        return disk_failed("cannot read its evidence", evidence.error());
     }
     node_->remember(*evidence);
     // start() is a step like any other: a process may die in it.
@@ -80,11 +72,14 @@ void SimReplica::crash() {
     LOYAL_ASSERT(!handling_, "a process dies between calls");
     // A sync that was under way may have reached the disk, as a whole or not at all.
     if (!syncing_.empty() && random_.one_in(2)) {
+        const DiskFaults faults = log_store_.faults();
+        log_store_.set_faults({});
         if (const auto done = log_->append(syncing_); done) {
             context_.world.on_durable(id_, syncing_);
-        } else if (!disk_fails_) {
+        } else if (!disk_may_fail()) {
             context_.world.violation(fmt::format("replica {}: log: {}", id_.value, done.error().message));
         }
+        log_store_.set_faults(faults);
     }
     ++incarnation_;
     signatures_before_ = signatures();
@@ -96,13 +91,20 @@ void SimReplica::crash() {
     to_sync_.clear();
     syncing_.clear();
     links_.clear();
-    wake_scheduled_ = executor_scheduled_ = tick_posted_ = dying_ = crash_in_sync_ = false;
+    wake_scheduled_ = executor_scheduled_ = tick_posted_ = dying_ = crash_in_sync_ = state_full_ = false;
     calls_left_.reset();
     paused_until_ = 0;
-    log_store_.crash(random_);
+    const bool maybe_durable = log_store_.unsynced_commits() > 0;
+    if (log_store_.crash(random_) && maybe_durable) {
+        context_.world.on_durable(id_, failed_sync_);
+    }
+    failed_sync_.clear();
     kv_store_.crash(random_);
     context_.trace.event("crash", id_.value);
     context_.world.on_crashed(id_);
+    if (std::exchange(ended_itself_, false)) {
+        context_.world.on_ended_itself(id_);
+    }
 }
 
 void SimReplica::pause_until(TimeUs time) {
@@ -150,22 +152,10 @@ void SimReplica::disarm() {
     ++armed_;
 }
 
-// What could not be made durable must not be relied on: the process ends (PROTOCOL.md D4), and what it had handed to
-// the failed sync is lost. Whoever starts it again has mended the disk.
-void SimReplica::disk_failed(const char* what, const Error& error) {
-    if (!disk_fails_) {
-        return context_.world.violation(fmt::format("replica {}: {}: {}", id_.value, what, error.message));
-    }
-    context_.trace.text([&] { return fmt::format("  replica {}: {}: {}", id_.value, what, error.message); });
-    disarm();
-    syncing_.clear();
-    crash();
-}
-
 void SimReplica::refuse_writes(bool refuse) {
     writes_refused_ = refuse;
     if (up()) {
-        node_->refuse_writes(refuse ? std::optional(wire::RefusalCode::disk_full) : std::nullopt);
+        node_->refuse_writes(refuse || state_full_ ? std::optional(wire::RefusalCode::disk_full) : std::nullopt);
     }
 }
 
@@ -174,8 +164,12 @@ std::uint64_t SimReplica::signatures() const {
 }
 
 crypto::Digest SimReplica::digest() const {
-    const auto digests = machine_->recent_digests();
+    const auto digests = machine_ ? machine_->recent_digests() : decltype(machine_->recent_digests())();
     return digests.empty() ? crypto::Digest() : digests.back().second;
+}
+
+consensus::Height SimReplica::executed() const {
+    return machine_ ? machine_->executed() : consensus::Height();
 }
 
 // ---- The event loop
@@ -264,6 +258,10 @@ void SimReplica::refused(ByteView frame) {
 
 void SimReplica::receive_proof(consensus::Evidence proof) {
     post([this, proof = std::move(proof)] { node_->refused_peer_message(proof); });
+}
+
+void SimReplica::peer_up(ReplicaId peer) {
+    post([this, peer] { node_->peer_up(peer); });
 }
 
 void SimReplica::receive(LinkId link, const consensus::ClientId& client, wire::ClientMessage message) {
@@ -364,6 +362,7 @@ void SimReplica::start_sync() {
 
 void SimReplica::finish_sync() {
     if (const auto done = log_->append(syncing_); !done) {
+        failed_sync_ = std::exchange(syncing_, {});
         return disk_failed("log", done.error());
     }
     ++syncs_;
@@ -380,7 +379,7 @@ void SimReplica::serve_committed(const consensus::ServeCommitted& request) {
     }
     auto answer = replica::read_committed(*log_, request);
     if (!answer) {
-        return context_.world.violation(fmt::format("replica {}: log: {}", id_.value, answer.error().message));
+        return log_unreadable(answer.error());
     }
     consensus::Blocks blocks = std::move(*answer);
     if (!blocks.headers.empty() || !blocks.blocks.empty()) {
@@ -405,8 +404,12 @@ void SimReplica::run_executor() {
         return after(paused_until_ - context_.scheduler.now(), [this] { run_executor(); });
     }
     executor_scheduled_ = false;
+    const std::uint64_t life = incarnation_;
     for (const Job& job : std::exchange(jobs_, {})) {
         job();
+        if (life != incarnation_) {
+            return;  // it ended of its disk
+        }
     }
 }
 
@@ -415,9 +418,12 @@ void SimReplica::execute(consensus::BlockPtr block) {
         return;
     }
     submit([this, block = std::move(block)] {
+        if (!machine_) {
+            return;
+        }
         auto result = machine_->execute(*block);
         if (!result) {
-            return context_.world.violation(fmt::format("replica {}: execute: {}", id_.value, result.error().message));
+            return state_failed("execute", result.error());
         }
         context_.trace.event("executed", id_.value, block->header.height.value, brief(result->digest));
         context_.world.on_executed(id_, *block, *result);
@@ -430,9 +436,12 @@ void SimReplica::admit(LinkId link, crypto::Verified<consensus::Envelope> envelo
         return;
     }
     submit([this, link, envelope = std::move(envelope)] {
+        if (!machine_) {
+            return;
+        }
         auto result = machine_->admit(*envelope);
         if (!result) {
-            return context_.world.violation(fmt::format("replica {}: admit: {}", id_.value, result.error().message));
+            return state_failed("admit", result.error());
         }
         post([this, link, envelope, done = std::move(*result)] { node_->admitted(link, envelope, done); });
     });
@@ -443,29 +452,19 @@ void SimReplica::read(LinkId link, wire::Read request, consensus::Height lock) {
         return;
     }
     submit([this, link, request = std::move(request), lock] {
+        if (!machine_) {
+            return;
+        }
         const auto client = links_.find(link);
         const bool allowed = client != links_.end() && machine_->may_read(client->second);
         Result<kvstore::ReadAnswer> answer =
             allowed ? machine_->read(request.range) : fail(Errc::permission, "no right to read");
+        if (!answer && answer.error().code != Errc::permission && answer.error().code != Errc::invalid_argument) {
+            return state_failed("read", answer.error());
+        }
         post(
             [this, link, request, lock, answer = std::move(answer)] { node_->read_done(link, request, lock, answer); });
     });
-}
-
-void SimReplica::write_back() {
-    const DiskShape& disk = context_.scenario.disk;
-    if (machine_->freeze()) {
-        const auto durability =
-            disk.write_back_synced || random_.one_in(8) ? kvstore::Durability::synced : kvstore::Durability::lazy;
-        after(disk.sync_min_us + random_.below(2 * ms), [this, durability] {
-            if (const auto done = machine_->write_frozen(durability); !done) {
-                return disk_failed("state", done.error());
-            }
-            syncs_ += durability == kvstore::Durability::synced ? 1 : 0;
-            machine_->drop_frozen();
-        });
-    }
-    after(disk.write_back_us, [this] { write_back(); });
 }
 
 // ---- NodePort: the rest

@@ -34,6 +34,8 @@ class ReplicaWorld {
     virtual void on_executed(consensus::ReplicaId replica, const consensus::Block& block,
                              const kvstore::ExecutedBlock& result) = 0;
     virtual void on_crashed(consensus::ReplicaId replica) = 0;
+    // The process ended because of its disk, after on_crashed: whoever supervises it may start it again.
+    virtual void on_ended_itself(consensus::ReplicaId replica) = 0;
     virtual void on_step(consensus::ReplicaId replica, const consensus::Status& status) = 0;
     virtual void on_accused(consensus::ReplicaId by, const consensus::Accuse& evidence) = 0;
     virtual void violation(const std::string& what) = 0;
@@ -71,6 +73,13 @@ class SimReplica final : private replica::NodePort {
     void slow_disk(std::uint64_t factor) { slow_factor_ = factor == 0 ? 1 : factor; }
     void delay_disk(TimeUs by) { disk_delay_us_ = by; }
     void refuse_writes(bool refuse);  // as with a full disk; until told otherwise, also after restarts
+    // ---- A bad disk (sim_disk.cpp). What ends the process leaves it down: whoever wants it back calls start().
+    void set_disk_faults(const DiskFaults& faults);  // of log and state alike, until told otherwise
+    void rot(DiskPart part, bool hide);
+    void lose_disk(DiskPart part);
+    void keep_image();
+    bool roll_back(DiskPart part);  // false, and nothing happens: there is no image
+    bool diverge();                 // false: nothing is stored that could change
     [[nodiscard]] SimClock& clock() { return clock_; }
     [[nodiscard]] bool up() const { return node_ != nullptr; }
     [[nodiscard]] bool paused() const { return context_.scheduler.now() < paused_until_; }
@@ -80,6 +89,7 @@ class SimReplica final : private replica::NodePort {
     void receive(consensus::ReplicaId from, crypto::Verified<consensus::PeerMessage> message);
     void refused(ByteView frame);                   // a peer's, that did not decode or verify
     void receive_proof(consensus::Evidence proof);  // found in a frame that was refused
+    void peer_up(consensus::ReplicaId peer);        // the link to it
     void receive(replica::LinkId link, const consensus::ClientId& client, wire::ClientMessage message);
     void link_up(replica::LinkId link, const consensus::ClientId& client);
     void link_down(replica::LinkId link);
@@ -93,7 +103,7 @@ class SimReplica final : private replica::NodePort {
     void outgoing_frame(consensus::ReplicaId to, Bytes& frame) { node_->outgoing_frame(to, frame); }
     [[nodiscard]] const std::string& told() const { return fault_; }
     [[nodiscard]] crypto::Digest digest() const;  // of the state after executed()
-    [[nodiscard]] consensus::Height executed() const { return machine_->executed(); }
+    [[nodiscard]] consensus::Height executed() const;
 
  private:
     using Job = std::function<void()>;
@@ -126,9 +136,9 @@ class SimReplica final : private replica::NodePort {
     void finish_sync();
     void submit(Job job);  // to the executor
     void run_executor();
-    void write_back();
+    void write_back();  // sim_disk.cpp
+    void write_frozen(kvstore::Durability durability);
     [[nodiscard]] std::unique_ptr<replica::FaultModel> make_fault() const;
-    void disk_failed(const char* what, const Error& error);
     void sent(const consensus::PeerMessage& message, std::uint64_t to);
 
     consensus::ReplicaId id_;
@@ -137,8 +147,24 @@ class SimReplica final : private replica::NodePort {
     Random random_;
     SimClock clock_;
 
+    // ---- sim_disk.cpp
+    // Opens the data as loyald does and executes what only the log has. False: the process has ended, or a violation
+    // was told.
+    [[nodiscard]] bool open_data();
+    [[nodiscard]] Result<consensus::Recovered> recover_data();
+    [[nodiscard]] Result<void> execute_again();
+    // What an error of a store means: the state is damaged, or the process ends. Of its own disk, or a violation.
+    void state_failed(const char* what, const Error& error);
+    void disk_failed(const char* what, const Error& error);
+    void log_unreadable(const Error& error);
+    void end_process();
+    [[nodiscard]] bool disk_may_fail() const;
+
     // The disk.
     SimStore log_store_, kv_store_;
+    std::optional<SimStore::Image> log_image_, kv_image_;
+    bool disk_touched_ =
+        false;  // something of it was lost, changed or put back: what is read need not be what was written
     std::uint64_t slow_factor_ = 1;
     TimeUs disk_delay_us_ = 0;
 
@@ -158,6 +184,9 @@ class SimReplica final : private replica::NodePort {
     std::string fault_;
     bool writes_refused_ = false;
     bool disk_fails_ = false;  // fail_next_sync
+    bool state_full_ = false;  // the last write of the state found no space
+    bool ended_itself_ = false;
+    std::vector<consensus::Persist> failed_sync_;  // on disk or not
     std::uint64_t syncs_ = 0, signatures_before_ = 0;
     std::optional<std::uint64_t> calls_left_;
     bool crash_in_sync_ = false;

@@ -101,12 +101,21 @@ class SimStore::Write final : public kvstore::WriteTxn {
             store_.roll_back(undo_);
             return tl::unexpected<Error>(*store_.failure_);
         }
-        if (durability == Durability::synced) {
-            store_.unsynced_.clear();
-        } else if (!undo_.empty()) {
+        const DiskFaults& faults = store_.faults_;
+        auto refused = store_.fails(faults.error_ppm, Errc::io, "a write failed");
+        if (refused) {
+            refused = store_.fails(faults.full_ppm, Errc::disk_full, "no space is left");
+        }
+        if (!refused) {
+            store_.roll_back(undo_);
+            return refused;
+        }
+        if (!undo_.empty()) {
             store_.unsynced_.push_back(std::move(undo_));
         }
-        return {};
+        const auto done = durability == Durability::synced ? store_.sync() : Result<void>();
+        store_.rot();
+        return done;
     }
 
  private:
@@ -133,11 +142,17 @@ class SimStore::Write final : public kvstore::WriteTxn {
 };
 
 Result<std::unique_ptr<kvstore::ReadTxn>> SimStore::begin_read() {
+    if (auto failed = fails(faults_.error_ppm, Errc::io, "a read failed"); !failed) {
+        return tl::unexpected(failed.error());
+    }
     return std::make_unique<Read>(*this);
 }
 
 Result<std::unique_ptr<kvstore::WriteTxn>> SimStore::begin_write() {
     LOYAL_ASSERT(!writing_, "one writer at a time");
+    if (auto failed = fails(faults_.error_ppm, Errc::io, "a read failed"); !failed) {
+        return tl::unexpected(failed.error());
+    }
     return std::make_unique<Write>(*this);
 }
 
@@ -145,21 +160,111 @@ Result<void> SimStore::sync() {
     if (failure_) {
         return tl::unexpected<Error>(*failure_);
     }
-    unsynced_.clear();
-    return {};
+    return fails(faults_.sync_ppm, Errc::io, "a sync failed").map([this] { unsynced_.clear(); });
 }
 
-void SimStore::crash(Random& random) {
-    crash_keeping(random.below(unsynced_.size() + 1));
+bool SimStore::crash(Random& random) {
+    const std::size_t commits = unsynced_.size();
+    const std::size_t kept = random.below(commits + 1);
+    crash_keeping(kept);
+    return kept == commits;
 }
 
 void SimStore::crash_keeping(std::size_t commits) {
-    LOYAL_ASSERT(!writing_ && readers_ == 0, "a crash happens between calls");
+    assert_idle();
     while (unsynced_.size() > commits) {
         roll_back(unsynced_.back());
         unsynced_.pop_back();
     }
     unsynced_.clear();  // what survived is what the disk holds
+}
+
+void SimStore::assert_idle() const {
+    LOYAL_ASSERT(!writing_ && readers_ == 0, "a disk changes between transactions");
+}
+
+// ---- A bad disk
+
+Result<void> SimStore::fails(std::uint32_t ppm, Errc code, const char* what) {
+    if (random_.chance(ppm)) {
+        return fail(code, std::string("simulated disk: ") + what);
+    }
+    return {};
+}
+
+void SimStore::rot() {
+    if (random_.chance(faults_.flip_ppm)) {
+        (void)flip_bit(random_);
+    }
+    if (random_.chance(faults_.hide_ppm)) {
+        (void)hide_record(random_);
+    }
+}
+
+std::optional<std::pair<TableIndex, SimStore::Table::iterator>> SimStore::any_record(Random& random) {
+    std::size_t records = 0;
+    for (const Table& table : tables_) {
+        records += table.size();
+    }
+    if (records == 0) {
+        return {};
+    }
+    std::uint64_t skip = random.below(records);
+    TableIndex at = 0;
+    while (skip >= tables_[at].size()) {
+        skip -= tables_[at++].size();
+    }
+    if (const TableIndex other = random.below(tables_.size()); random.one_in(4) && !tables_[other].empty()) {
+        at = other;
+        skip = random.below(tables_[at].size());
+    }
+    return std::pair(at, std::next(tables_[at].begin(), static_cast<std::ptrdiff_t>(skip)));
+}
+
+bool SimStore::flip_bit(Random& random) {
+    assert_idle();
+    const auto victim = any_record(random);
+    if (!victim || victim->second->second.empty()) {
+        return false;
+    }
+    Bytes& value = victim->second->second;
+    std::uint8_t& byte = value[random.below(value.size())];
+    byte = static_cast<std::uint8_t>(byte ^ (1U << random.below(8)));
+    return true;
+}
+
+bool SimStore::hide_record(Random& random) {
+    assert_idle();
+    const auto victim = any_record(random);
+    if (victim) {
+        set(victim->first, Bytes(victim->second->first), std::nullopt);
+    }
+    return victim.has_value();
+}
+
+void SimStore::overwrite(TableIndex table, ByteView key, Bytes value) {
+    assert_idle();
+    set(table, Bytes(key.begin(), key.end()), std::move(value));
+}
+
+void SimStore::lose() {
+    put_back({std::vector<Table>(tables_.size())});
+}
+
+void SimStore::put_back(const Image& image) {
+    assert_idle();
+    tables_ = image.tables;
+    unsynced_.clear();
+    recount();
+}
+
+void SimStore::recount() {
+    used_bytes_ = 0;
+    for (const Table& table : tables_) {
+        for (const auto& [key, value] : table) {
+            used_bytes_ += key.size() + value.size();
+        }
+    }
 }
 
 void SimStore::roll_back(const Commit& commit) {

@@ -33,6 +33,7 @@ consensus::Membership make_membership(const Scenario& scenario, const std::vecto
     membership.context.cluster_id = crypto::digest_of("sim-cluster", view_of("cluster"));
     membership.fault_model = scenario.fault_model;
     membership.window = scenario.window;
+    membership.checkpoint_interval = scenario.checkpoint_interval;
     for (const SimSigner& signer : replicas) {
         membership.replicas.push_back(signer.public_key());
     }
@@ -87,6 +88,7 @@ World::World(Scenario scenario, const RunOptions& options)
                                                        Random(scenario_.seed, client_stream + i)));
     }
     links_.assign(clients_.size(), std::vector<ClientLink>(scenario_.n));
+    break_peer_links();
 }
 
 World::~World() = default;
@@ -208,6 +210,7 @@ void World::start() {
     for (std::size_t i = 0; i < scenario_.plan.size(); ++i) {
         scheduler_.at(scenario_.plan[i].at, [this, i] { apply(i); });
     }
+    scheduler_.after(0, [this] { peer_links_tick(); });
     scheduler_.at(scenario_.faults_end_us, [this] { end_faults(); });
     if (scenario_.scheming != Scheming::none) {
         scheduler_.after(adversary_tick_us, [this] { adversary_tick(); });
@@ -386,7 +389,7 @@ void World::on_recovered(ReplicaId replica, const consensus::Recovered& recovere
 }
 
 void World::on_executed(ReplicaId replica, const consensus::Block& block, const kvstore::ExecutedBlock& result) {
-    if (!is_correct(replica)) {
+    if (!is_correct(replica) || is_deceived(replica)) {
         return;
     }
     if (options_.observer != nullptr) {
@@ -399,6 +402,9 @@ void World::on_executed(ReplicaId replica, const consensus::Block& block, const 
 
 void World::on_crashed(ReplicaId replica) {
     ++crashes_;
+    for (std::size_t other = 0; other < scenario_.n; ++other) {
+        peer_links_[std::min<std::size_t>(other, replica.value)][std::max<std::size_t>(other, replica.value)] = false;
+    }
     views_[replica.value] = {beyond_views, beyond_views};  // what it misses now, no schedule can take from it
     observe(Observer::Happening::crash, replica, "crashed");
     for (std::size_t client = 0; client < clients_.size(); ++client) {
@@ -406,7 +412,19 @@ void World::on_crashed(ReplicaId replica) {
     }
 }
 
+// Somebody starts it again, and again: its disk may still be bad.
+void World::on_ended_itself(ReplicaId replica) {
+    scheduler_.after(random_.between(5, 300) * ms, [this, replica] {
+        if (!finished_) {
+            start_replica(*replicas_[replica.value]);
+        }
+    });
+}
+
 void World::on_step(ReplicaId replica, const consensus::Status& status) {
+    if (status.amnesiac || !status.state_lost.empty()) {
+        deceived_.erase(replica.value);
+    }
     views_[replica.value] = {status.promised, status.entered};
     if (status.entered.value > highest_view_) {
         highest_view_ = status.entered.value;
@@ -427,7 +445,8 @@ void World::on_accused(ReplicaId by, const consensus::Accuse& evidence) {
                               evidence.evidence.culprit.value, consensus::name_of(evidence.evidence.kind),
                               proven.error().message));
     }
-    if (is_correct(evidence.evidence.culprit) && is_correct(by)) {
+    const bool is_excused = ever_deceived_.contains(evidence.evidence.culprit.value);
+    if (is_correct(evidence.evidence.culprit) && is_correct(by) && !is_excused) {
         violation(fmt::format("replica {} convicts correct replica {} of {}", by.value, evidence.evidence.culprit.value,
                               consensus::name_of(evidence.evidence.kind)));
     }

@@ -85,6 +85,7 @@ class World final : private ReplicaWorld, private ClientWorld {
     void on_executed(consensus::ReplicaId replica, const consensus::Block& block,
                      const kvstore::ExecutedBlock& result) override;
     void on_crashed(consensus::ReplicaId replica) override;
+    void on_ended_itself(consensus::ReplicaId replica) override;
     void on_step(consensus::ReplicaId replica, const consensus::Status& status) override;
     void on_accused(consensus::ReplicaId by, const consensus::Accuse& evidence) override;
     // ClientWorld
@@ -109,6 +110,7 @@ class World final : private ReplicaWorld, private ClientWorld {
     void check_histories(RunNumbers& numbers);
     void count(RunNumbers& numbers) const;
     [[nodiscard]] bool is_correct(consensus::ReplicaId replica) const { return !traitors_.contains(replica.value); }
+    [[nodiscard]] bool is_deceived(consensus::ReplicaId replica) const { return deceived_.contains(replica.value); }
     [[nodiscard]] bool is_stopped(consensus::ReplicaId replica) const { return stopped_.contains(replica.value); }
     [[nodiscard]] std::string lagging() const;
     [[nodiscard]] CostsSeen costs() const;
@@ -117,6 +119,8 @@ class World final : private ReplicaWorld, private ClientWorld {
     // world_faults.cpp
     void apply(std::size_t index);
     void apply_to(const FaultEvent& event, SimReplica& victim);
+    void apply_to_disk(const FaultEvent& event, SimReplica& victim);
+    void deceive(consensus::ReplicaId replica);
     [[nodiscard]] bool apply_to_network(const FaultEvent& event, consensus::ReplicaId victim);
     [[nodiscard]] consensus::ReplicaId who(std::uint16_t replica) const;
     void start_replica(SimReplica& replica);
@@ -140,6 +144,9 @@ class World final : private ReplicaWorld, private ClientWorld {
     void client_tick(std::size_t client);
     void connect(std::size_t client, std::size_t replica);
     void drop_link(std::size_t client, std::size_t replica);
+    void peer_links_tick();
+    void break_peer_links();  // all: they come up again one after the other
+    [[nodiscard]] bool may_link(std::size_t a, std::size_t b) const;
     [[nodiscard]] ProcessIndex client_process(std::size_t client) const { return scenario_.n + client; }
 
     Scenario scenario_;
@@ -163,8 +170,11 @@ class World final : private ReplicaWorld, private ClientWorld {
     std::vector<std::unique_ptr<SimClient>> clients_;
     std::vector<std::vector<ClientLink>> links_;  // [client][replica]
     std::map<replica::LinkId, std::pair<std::size_t, std::size_t>> link_ends_;
+    std::vector<std::vector<bool>> peer_links_;  // [a][b], a < b: up
     replica::LinkId next_link_ = 1;
     std::set<std::uint16_t> traitors_, stopped_;
+    // Correct replicas whose disk or memory deceives them count among the faulty until they have noticed.
+    std::set<std::uint16_t> deceived_, ever_deceived_;
     std::map<consensus::ReplicaId, std::shared_ptr<const crypto::Signer>> traitors_keys_;
     std::optional<std::string> failure_;
     bool finished_ = false, completed_ = false, only_slow_ = false, disagreed_ = false;

@@ -73,7 +73,9 @@ void World::apply_to(const FaultEvent& event, SimReplica& victim) {
         case FaultKind::crash_stop: stopped_.insert(victim.id().value); return victim.crash();
         case FaultKind::power_cut:
             for (const auto& replica : replicas_) {
-                replica->crash();
+                if (event.mask == 0 || (event.mask >> replica->id().value & 1U) == 1) {
+                    replica->crash();
+                }
             }
             return;
         case FaultKind::restart: return start_replica(victim);
@@ -91,11 +93,61 @@ void World::apply_to(const FaultEvent& event, SimReplica& victim) {
         case FaultKind::slow_disk: return victim.slow_disk(static_cast<std::uint64_t>(event.arg));
         case FaultKind::disk_delay: return victim.delay_disk(static_cast<TimeUs>(event.arg));
         case FaultKind::refuse_writes: return victim.refuse_writes(event.arg != 0);
+        case FaultKind::bad_disk:
+        case FaultKind::rot:
+        case FaultKind::lose_disk:
+        case FaultKind::keep_image:
+        case FaultKind::roll_back:
+        case FaultKind::diverge: return apply_to_disk(event, victim);
         case FaultKind::behave:
             LOYAL_ASSERT(traitors_.contains(victim.id().value), "only traitors misbehave");
             return victim.behave(event.text);
         default: LOYAL_ASSERT(false, "a fault of the network is no replica's");
     }
+}
+
+// ---- Disks
+
+void World::apply_to_disk(const FaultEvent& event, SimReplica& victim) {
+    const auto part = static_cast<DiskPart>(event.arg);
+    const auto share = [&event](DiskTrouble kind) {
+        return (event.mask & kind) != 0 ? static_cast<std::uint32_t>(event.arg) : 0U;
+    };
+    const bool begins = event.kind != FaultKind::bad_disk || event.arg != 0;
+    if (begins && event.kind != FaultKind::keep_image && event.kind != FaultKind::diverge) {
+        ledgers_[victim.id().value].disk_may_lie();
+    }
+    switch (event.kind) {
+        case FaultKind::bad_disk:
+            return victim.set_disk_faults({share(trouble_error), share(trouble_full), share(trouble_sync),
+                                           share(trouble_flip), share(trouble_hide)});
+        case FaultKind::rot: return victim.rot(part, event.b != 0);
+        case FaultKind::lose_disk:
+            victim.lose_disk(part);
+            if (part != DiskPart::state) {
+                ledgers_[victim.id().value].disk_lost();
+            }
+            return;
+        case FaultKind::keep_image: return victim.keep_image();
+        case FaultKind::roll_back:
+            if (victim.roll_back(part) && part != DiskPart::state) {
+                ledgers_[victim.id().value].disk_put_back();
+                deceive(victim.id());
+            }
+            return;
+        case FaultKind::diverge:
+            if (victim.diverge()) {
+                deceive(victim.id());
+            }
+            return;
+        default: LOYAL_ASSERT(false, "no fault of a disk");
+    }
+}
+
+// From here until it notices, this replica is one of the faulty.
+void World::deceive(ReplicaId replica) {
+    deceived_.insert(replica.value);
+    ever_deceived_.insert(replica.value);
 }
 
 // ---- The network
@@ -151,11 +203,13 @@ void World::heal_clients() {
 void World::heal_all() {
     network_.heal();
     network_.set_quality(scenario_.quality);
+    break_peer_links();  // what a storm took from one that stayed up is said again
     for (const auto& replica : replicas_) {
         replica->clock().mend();
         replica->slow_disk(1);
         replica->delay_disk(0);
         replica->refuse_writes(false);
+        replica->set_disk_faults({});
     }
 }
 

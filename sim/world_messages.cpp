@@ -15,6 +15,7 @@ using consensus::ReplicaId;
 namespace {
 
 constexpr TimeUs reconnect_us = 40 * ms;
+constexpr TimeUs peer_link_tick_us = 10 * ms;
 constexpr std::uint16_t first_client = 1'000;  // in what an observer sees
 
 // Changes 1 to 4 bytes.
@@ -78,7 +79,7 @@ void World::peer_send(ReplicaId from, const std::vector<ReplicaId>& to, const co
         tree_->add(*propose->block);
     }
     if (is_correct(from)) {
-        if (auto finding = ledgers_[from.value].sent(message)) {
+        if (auto finding = ledgers_[from.value].sent(message); finding && !is_deceived(from)) {
             violation(*finding);
         }
     }
@@ -160,6 +161,30 @@ void World::deliver_to_peer(ReplicaId from, ReplicaId to, Parcel& parcel, const 
         return receiver.receive(from, verifier_->own(parcel.message));
     }
     deliver_frame(from, to, parcel.frame());
+}
+
+// Links between replicas come up when both ends run and hear each other; each end then tells the other what it holds of
+// its statements (A1). What is lost on a link that is up is lost: only its coming up is modelled here.
+void World::peer_links_tick() {
+    for (std::size_t a = 0; a < scenario_.n; ++a) {
+        for (std::size_t b = a + 1; b < scenario_.n; ++b) {
+            const bool may = may_link(a, b);
+            if (may && !peer_links_[a][b]) {
+                replicas_[a]->peer_up(ReplicaId(static_cast<std::uint16_t>(b)));
+                replicas_[b]->peer_up(ReplicaId(static_cast<std::uint16_t>(a)));
+            }
+            peer_links_[a][b] = may;
+        }
+    }
+    scheduler_.after(peer_link_tick_us, [this] { peer_links_tick(); });
+}
+
+bool World::may_link(std::size_t a, std::size_t b) const {
+    return replicas_[a]->up() && replicas_[b]->up() && !network_.blocked(a, b) && !network_.blocked(b, a);
+}
+
+void World::break_peer_links() {
+    peer_links_.assign(scenario_.n, std::vector<bool>(scenario_.n));
 }
 
 // ---- Clients

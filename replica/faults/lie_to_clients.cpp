@@ -40,6 +40,9 @@ class LieToClients final : public FaultModel {
     void distort(wire::Refusal&) const {}
     void distort(wire::StatusReply&) const {}
     void distort(wire::ControlReply&) const {}  // an operator must be able to end this
+    // Both prove what they say: a lie is no answer.
+    void distort(wire::CheckpointAnswer& message) const { message.proof.reset(); }
+    void distort(wire::StateAnswer& message) const { message.chunk.available = false; }
 
     // Hints count only when w replicas give them: a far view and a clock an hour ahead must change nothing.
     static void mislead(consensus::View& view, consensus::Hlc& hlc) {

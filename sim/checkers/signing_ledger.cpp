@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace loyal::sim {
 
@@ -64,7 +65,12 @@ void SigningLedger::disk_rolled_back(const std::vector<consensus::LogRecord>& re
     durable(records);
 }
 
-Finding SigningLedger::recovered(const consensus::Recovered& recovered) const {
+Finding SigningLedger::recovered(const consensus::Recovered& recovered) {
+    if (std::exchange(put_back_, false) || (disk_lies_ && recovered.voting.amnesiac)) {
+        voting_ = recovered.fresh ? std::nullopt : std::optional(recovered.voting);
+        lost_ = false;
+        return {};
+    }
     if (lost_) {
         const bool knows = recovered.voting.amnesiac || !recovered.votes_lost.empty();
         return knows ? Finding() : Finding("a replica whose disk was lost starts as if it were new (A1)");

@@ -47,11 +47,17 @@ class SigningLedger {
     // These records are on disk now.
     void durable(const std::vector<consensus::LogRecord>& records);
     // What the replica reads back must be what was made durable, no more and no less.
-    [[nodiscard]] Finding recovered(const consensus::Recovered& recovered) const;
+    [[nodiscard]] Finding recovered(const consensus::Recovered& recovered);
     [[nodiscard]] Finding sent(const consensus::PeerMessage& message);
     // The disk is gone, or holds what it held when `records` had been written to it, in this order. What was said stays
     // said.
     void disk_lost();
+    // From here on the disk may hold something else than what was written. What is read back is either what was made
+    // durable, or the replica knows that it lost votes (A1).
+    void disk_may_lie() { disk_lies_ = true; }
+    [[nodiscard]] bool disk_lies() const { return disk_lies_; }
+    // An old image is on the disk: the replica cannot know that by itself, and what it reads back is taken as it is.
+    void disk_put_back() { put_back_ = true; }
     void disk_rolled_back(const std::vector<consensus::LogRecord>& records);
 
  private:
@@ -78,6 +84,7 @@ class SigningLedger {
 
     std::optional<consensus::VotingState> voting_;  // on disk
     bool lost_ = false;                             // the disk, and nothing was written since
+    bool disk_lies_ = false, put_back_ = false;
     std::map<consensus::View, crypto::Digest> durable_view_changes_, durable_new_views_;
 
     std::map<std::pair<consensus::View, consensus::Height>, crypto::Digest> proposed_;
