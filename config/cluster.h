@@ -124,6 +124,7 @@ struct InitOptions {
     std::vector<std::string> hosts;  // one a replica; empty: 127.0.0.1
     bool experiments = false;
     std::vector<ClientRequest> clients;  // besides `default` and `admin`
+    std::uint64_t checkpoint_interval = limits::checkpoint_interval_default;
     // A restored cluster: see Cluster. `fill_data` puts the state into the data folder of each replica, in which only
     // the birth record is yet; what it left there is removed when init fails.
     crypto::Digest genesis_state;
