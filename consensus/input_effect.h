@@ -146,7 +146,7 @@ struct Recovered {
     // Headers a replica needs below them are in blocks too, down to committed - 2W.
     std::vector<std::pair<Height, crypto::Digest>> executed_digests;  // the last W and more
     std::vector<StateRoot> roots;                                     // of checkpoints, computed and durable here
-    // Newest in the log (ConsensusLog::newest_checkpoint). Without it the core looks among `blocks`.
+    // Newest in the log (ConsensusLog::checkpoint_proof). Without it the core looks among `blocks`.
     std::optional<CheckpointProof> stable;
     // The state was installed at this block: `blocks` may lack it and all below (S6).
     std::optional<Header> installed;

@@ -390,6 +390,9 @@ Result<void> MessageVerifier::check_echo(const Echo& message) const {
             return authentic;
         }
     }
+    if (message.view_change && message.view_change->certificate) {
+        return reject("echo with an attachment");
+    }
     return message.view_change ? check_view_change(*message.view_change, false) : Result<void>();
 }
 
