@@ -30,9 +30,13 @@ class DamageBook {
 
 class DurableLog final : public ConsensusLog {
  public:
-    DurableLog(Store& store, const consensus::ClusterContext& context, const LogOptions& options);
+    enum class Writes { allowed, never };  // never: only looked at, what a start would write is not written
+    DurableLog(Store& store, const consensus::ClusterContext& context, const LogOptions& options,
+               Writes writes = Writes::allowed);
 
     [[nodiscard]] Result<void> load();
+    // recover() without blocks and messages.
+    [[nodiscard]] consensus::Recovered votes() const;
 
     Result<void> append(const std::vector<consensus::Persist>& group) override;
     Result<consensus::Recovered> recover(const consensus::BlockRef& executed) const override;
@@ -140,6 +144,7 @@ class DurableLog final : public ConsensusLog {
     Store& store_;
     consensus::ClusterContext context_;
     LogOptions options_;
+    Writes writes_;
 
     // Of the appending thread.
     std::optional<consensus::VotingState> voting_;

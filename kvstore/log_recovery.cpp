@@ -33,8 +33,8 @@ std::string missing_between(LogSequence first, LogSequence last) {
 
 }  // namespace
 
-DurableLog::DurableLog(Store& store, const consensus::ClusterContext& context, const LogOptions& options)
-    : store_(store), context_(context), options_(options), index_(consensus::genesis_block(context)) {}
+DurableLog::DurableLog(Store& store, const consensus::ClusterContext& context, const LogOptions& options, Writes writes)
+    : store_(store), context_(context), options_(options), writes_(writes), index_(consensus::genesis_block(context)) {}
 
 // ------------------------------------------------------------------------------------------------ walking the records
 
@@ -80,6 +80,9 @@ Result<void> DurableLog::load() {
             voting_ = voting_.value_or(genesis_voting(consensus::genesis_block(context_)));
             voting_->lock = genesis_voting(consensus::genesis_block(context_)).lock;
         }
+    }
+    if (writes_ == Writes::never) {
+        return {};
     }
     if (!votes_lost_.empty() || !walk.unreadable_keys.empty()) {
         return repair(walk.unreadable_keys);
@@ -338,15 +341,20 @@ BlockRef DurableLog::whole_above(const BlockRef& executed, std::string& mismatch
     return reached;
 }
 
-Result<consensus::Recovered> DurableLog::recover(const BlockRef& executed) const {
-    const std::lock_guard at_rest(commit_mutex_);
+consensus::Recovered DurableLog::votes() const {
     consensus::Recovered out;
     out.fresh = fresh_;
-    out.executed = executed.height;
-    out.executed_id = executed.id;
     out.voting = voting_.value_or(genesis_voting(consensus::genesis_block(context_)));
     out.committed = consensus::genesis_block(context_);
     out.votes_lost = votes_lost_;
+    return out;
+}
+
+Result<consensus::Recovered> DurableLog::recover(const BlockRef& executed) const {
+    const std::lock_guard at_rest(commit_mutex_);
+    consensus::Recovered out = votes();
+    out.executed = executed.height;
+    out.executed_id = executed.id;
     if (out.fresh) {
         return out;
     }

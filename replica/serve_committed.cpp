@@ -1,5 +1,6 @@
 #include "replica/serve_committed.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "config/limits.h"
@@ -11,9 +12,23 @@ std::size_t weight(const consensus::Block& block) {
     return block.body->size() + 512;
 }
 
+// What was asked for is forgotten here (S5): the newest checkpoint, from which the asker can go on (S6).
+Result<consensus::Blocks> newest_proof(const kvstore::ConsensusLog& log) {
+    auto proof = log.checkpoint_proof(log.newest_checkpoint());
+    if (!proof) {
+        return tl::unexpected<Error>(std::move(proof.error()));
+    }
+    consensus::Blocks blocks;
+    blocks.checkpoint = std::move(*proof);
+    return blocks;
+}
+
 }  // namespace
 
 Result<consensus::Blocks> read_committed(const kvstore::ConsensusLog& log, const consensus::ServeCommitted& request) {
+    if (std::max(request.from, consensus::Height(1)) < log.first_height()) {
+        return newest_proof(log);
+    }
     auto range = log.committed_range(request.from, request.top, limits::fetch_bytes_max);
     if (!range) {
         return tl::unexpected<Error>(std::move(range.error()));
