@@ -63,10 +63,11 @@ bool Core::State::checkpoint_agrees(const Header& header) const {
     return own->second == header.checkpoint_root || !rules.has("S4-root");
 }
 
-// T1 and T5 do not run while the next block has to carry a root that this replica has not computed yet: it could not
-// accept any leader's. The root depends on nobody else.
+// T1 and T5 do not run while the next block has to carry a root that this replica has not computed yet, although it has
+// executed so far: it could not accept any leader's. The root depends on nobody else.
 bool Core::State::awaits_own_root() const {
-    return state_lost.empty() && !checkpoint_to_carry(vs.prep.block.height.next());
+    const Height next = vs.prep.block.height.next();
+    return state_lost.empty() && !checkpoint_to_carry(next) && executed >= next.minus(checkpoint_interval);
 }
 
 // ---- Certain: S3 to S5

@@ -278,6 +278,7 @@ Recovered TestCluster::recover(std::size_t replica) const {
     std::map<crypto::Digest, BlockPtr> blocks;
     std::map<View, NewView> new_views;
     std::map<View, ViewChange> changes;
+    std::vector<BlockRef> commits;
     for (const LogRecord& record : replicas[replica].log) {
         recovered.fresh = false;
         if (const auto* state = std::get_if<VotingState>(&record)) {
@@ -291,7 +292,7 @@ Recovered TestCluster::recover(std::size_t replica) const {
         } else if (const auto* change = std::get_if<ViewChangeRecord>(&record)) {
             changes.insert_or_assign(change->message.new_view, change->message);
         } else if (const auto* commit = std::get_if<CommitRecord>(&record)) {
-            recovered.committed = std::max(recovered.committed, commit->block);
+            commits.push_back(commit->block);
         }
     }
     if (const auto view = new_views.find(recovered.voting.entered); view != new_views.end()) {
@@ -301,6 +302,17 @@ Recovered TestCluster::recover(std::size_t replica) const {
         recovered.view_change = change->second;
     }
     recover_state(replica, recovered);
+    // The highest whose whole chain above the state is here.
+    for (const BlockRef& commit : commits) {
+        BlockRef at = commit;
+        for (auto block = blocks.find(at.id); at.height > recovered.executed && block != blocks.end();
+             block = blocks.find(at.id)) {
+            at = {at.height.minus(1), block->second->header.parent};
+        }
+        if (at.height <= recovered.executed) {
+            recovered.committed = std::max(recovered.committed, commit);
+        }
+    }
     for (const auto& [id, block] : blocks) {
         const Height height = block->header.height;
         if (height > recovered.executed || height.plus(2 * shape.window) >= recovered.committed.height) {
