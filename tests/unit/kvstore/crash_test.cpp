@@ -74,6 +74,44 @@ TEST(Crash, the_log_keeps_every_appended_group_and_its_voting_state) {
     }
 }
 
+TEST(Crash, a_log_that_forgets_loses_nothing_that_is_still_needed) {
+    for (const int steps : {90, 130, 170}) {
+        const TemporaryFolder folder;
+        const int finished = killed_after(steps, [&](auto report) {
+            auto store = test::open_log_store(folder.path());
+            auto log = must(ConsensusLog::open(*store, test::test_context()));
+            consensus::NewView entered;
+            entered.view = consensus::View(1);
+            entered.base.block = consensus::genesis_block(test::test_context());
+            must(log->append({{consensus::PersistId(1), {consensus::NewViewRecord{entered}}}}));
+            consensus::BlockPtr block;
+            for (std::uint64_t i = 1;; ++i) {
+                block = test::block_on(block, {}, test::start_ms + i);
+                consensus::VotingState voting;
+                voting.promised = voting.entered = consensus::View(1);
+                voting.prep = {consensus::View(0), block->ref()};
+                voting.lock.block = entered.base.block;
+                must(log->append(
+                    {{consensus::PersistId(i + 1),
+                      {consensus::BlockRecord{block}, consensus::CommitRecord{block->ref(), {}}, voting}}}));
+                log->release_below(block->header.height);
+                report();
+            }
+        });
+        auto store = test::open_log_store(folder.path());
+        const auto log = must(ConsensusLog::open(*store, test::test_context()));
+        EXPECT_TRUE(log->damage().empty());
+        const auto height = log->committed();
+        EXPECT_GE(height.value, static_cast<std::uint64_t>(finished));
+        EXPECT_GE(log->first_height().value + 2 * limits::window_max + 2, static_cast<std::uint64_t>(finished));
+        const auto recovered = must(log->recover((*must(log->committed_block(height)))->ref()));
+        EXPECT_FALSE(recovered.voting.amnesiac);
+        EXPECT_EQ(recovered.voting.prep.block.height, height);
+        EXPECT_TRUE(recovered.new_view.has_value());
+        EXPECT_EQ(recovered.blocks.size(), 2 * limits::window_max);
+    }
+}
+
 TEST(Crash, the_state_is_at_the_height_of_a_whole_batch) {
     for (const int steps : {1, 5, 20}) {
         const TemporaryFolder folder;
