@@ -113,6 +113,7 @@ void Session::disconnected(consensus::ReplicaId replica, std::uint64_t now_ms) {
         return;
     }
     s.connected &= ~bit_of(replica);
+    s.without_room &= ~bit_of(replica);
     s.views[replica.value].reset();
     s.guess_primary();
     for (Stream& stream : s.streams) {
@@ -153,6 +154,7 @@ void Session::receive(consensus::ReplicaId from, const wire::ReplicaMessage& mes
         s.clock.report(from, answer->hlc, now_ms);
         s.on_read_reply(from, *answer);
     } else if (const auto* welcome = std::get_if<wire::Welcome>(&message)) {
+        s.without_room &= ~bit_of(from);
         s.report(from, welcome->view, welcome->hlc);
     } else if (const auto* refusal = std::get_if<wire::Refusal>(&message)) {
         if (refusal->is_read) {

@@ -66,6 +66,8 @@ struct Session::State {
     [[nodiscard]] Flight* find_flight(consensus::SessionId session, consensus::Seq seq, Stream** stream);
     void renew_stream();
     [[nodiscard]] bool may_launch();
+    [[nodiscard]] bool writes_refused() const;
+    void fail_what_waits();
 
     // ---- Reads
     void read(kvstore::Range range, OnRead done, std::optional<consensus::ReplicaId> stale_from);
@@ -96,6 +98,7 @@ struct Session::State {
     bool closed = false;
 
     ReplicaSet connected = 0;
+    ReplicaSet without_room = 0;  // replicas that say that their disk is full
     ClusterClock clock;
     std::vector<std::optional<consensus::View>> views;  // by replica, as last reported
     consensus::View view;

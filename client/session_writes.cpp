@@ -1,7 +1,9 @@
 // The way of a write (PROTOCOL.md C1, C2, C4, P2): waiting -> launched in a signed envelope -> agreed by w replicas.
 //
 // When is a write surely not applied?
-//   - No copy was ever handed to a replica.
+//   - No copy was ever handed to a replica. A replica whose disk is full says so before it is asked (and when it is):
+//   while more than n - q do, so that those with room are no quorum, nothing is handed over and what waits fails at
+//   once. Up to n - q may be lying or full without harm to anybody.
 //   - w replicas agree that a block with hlc > not_after found it unexecuted: hlc only grows along the chain, and one
 //   of
 //     the w is honest, so no signed version up to that not_after can execute any more.
@@ -98,6 +100,10 @@ bool Session::State::may_launch() {
     if (count_of(connected) < quorum.w || !clock.believed_ms(now_ms)) {
         return false;
     }
+    // When one has no room, the others are heard first, as long as that takes no longer than a retry.
+    if (without_room != 0 && count_of(connected) < quorum.n && now_ms < waiting.front().asked_ms + options.retry_ms) {
+        return false;
+    }
     Stream& stream = streams.back();
     if (stream.flights.empty() && stream.next.value > 1 && now_ms - stream.last_used_ms > idle_stream_max_ms) {
         stream.stuck = true;  // the replicas may be about to forget it
@@ -120,7 +126,23 @@ void Session::State::renew_stream() {
     forget_finished();
 }
 
+// Fewer than q have room: not within the fault model, or liars and the full together are more than it allows.
+bool Session::State::writes_refused() const {
+    return count_of(without_room) > quorum.n - quorum.q;
+}
+
+void Session::State::fail_what_waits() {
+    const std::string why = "not applied: " + std::to_string(count_of(without_room)) + " of " +
+                            std::to_string(quorum.n) + " replicas take no writes (disk_full)";
+    for (Asked& asked : std::exchange(waiting, {})) {
+        writes_done.emplace_back(std::move(asked.done), WriteResult{Certainty::not_applied, {}, {}, why, false});
+    }
+}
+
 void Session::State::launch_what_waits() {
+    if (writes_refused()) {
+        fail_what_waits();
+    }
     while (!waiting.empty() && may_launch()) {
         launch(next_batch());
     }
@@ -368,6 +390,9 @@ void Session::State::ask_again_alone(Slot& slot, Flight& flight) {
 
 // A refusal is one replica's word about one copy.
 void Session::State::on_refusal(ReplicaId from, const wire::Refusal& refusal) {
+    if (refusal.code == wire::RefusalCode::disk_full) {
+        without_room |= bit_of(from);
+    }
     Stream* stream = nullptr;
     Flight* flight = find_flight(refusal.session, Seq(refusal.nonce), &stream);
     const ReplicaSet bit = bit_of(from);
@@ -393,6 +418,12 @@ void Session::State::on_refusal(ReplicaId from, const wire::Refusal& refusal) {
         // low, and the refusals do not say by how much.
         clock.at_least(flight->envelope.not_after, now_ms);
         flight->sign_again = true;
+    } else if (quorum.fb == 0 && writes_refused() && flight->refused_by_all()) {
+        settle_all(*flight, {Certainty::not_applied,
+                             {},
+                             {},
+                             "not applied: every replica that was asked refused it (" + flight->refusal + ")",
+                             false});
     }
     forget_finished();
 }

@@ -299,6 +299,68 @@ TEST_F(SessionWrite, refused_by_all_proves_nothing_where_replicas_may_lie) {
     EXPECT_NE(result()->why.find("disk_full"), std::string::npos) << result()->why;
 }
 
+// Replicas that are full say so unasked. What was handed to nobody is surely not applied, and that is said at once.
+class SessionWriteFull : public SessionWrite {
+ protected:
+    void announce(std::size_t replica) {
+        const ReplicaId id(static_cast<std::uint16_t>(replica));
+        cluster.deliver(replica, wire::Refusal{id, RefusalCode::disk_full, false, {}, 0, "no room"});
+    }
+};
+
+TEST_F(SessionWriteFull, without_a_quorum_that_has_room_nothing_is_handed_over) {
+    cluster.connect_all();
+    announce(0);
+    announce(1);
+    index = cluster.write(put("k"));
+    EXPECT_TRUE(cluster.take_envelopes().empty());
+    cluster.advance(10);
+    ASSERT_TRUE(result());
+    EXPECT_EQ(result()->certainty, Certainty::not_applied);
+    EXPECT_NE(result()->why.find("disk_full"), std::string::npos) << result()->why;
+    cluster.connect(1);
+    index = cluster.write(put("k"));
+    EXPECT_EQ(cluster.take_envelopes().size(), 1U) << "one has room again";
+}
+
+TEST_F(SessionWriteFull, f_replicas_alone_keep_nobody_from_writing) {
+    cluster.connect_all();
+    announce(3);
+    announce(3);
+    index = cluster.write(put("k"));
+    EXPECT_EQ(cluster.take_envelopes().size(), 1U);
+}
+
+TEST_F(SessionWriteFull, when_one_is_full_the_others_are_heard_first) {
+    cluster.connect(0);
+    announce(0);
+    cluster.connect(1);
+    index = cluster.write(put("k"));
+    EXPECT_TRUE(cluster.take_envelopes().empty());
+    cluster.connect(2);
+    announce(2);
+    EXPECT_TRUE(cluster.take_envelopes().empty());
+    cluster.advance(10);
+    ASSERT_TRUE(result());
+    EXPECT_EQ(result()->certainty, Certainty::not_applied);
+    // Who cannot be reached is not waited for longer than a retry takes.
+    cluster.connect(2);
+    index = cluster.write(put("k"));
+    EXPECT_TRUE(cluster.take_envelopes().empty());
+    cluster.advance(100);
+    EXPECT_FALSE(cluster.take_envelopes().empty());
+}
+
+TEST_F(SessionWriteFull, what_was_handed_over_before_may_have_been_applied) {
+    const consensus::Envelope envelope = launched();
+    for (std::size_t i = 0; i < 4; ++i) {
+        cluster.refuse(i, envelope, RefusalCode::disk_full);
+    }
+    cluster.advance(5'000);
+    ASSERT_TRUE(result());
+    EXPECT_EQ(result()->certainty, Certainty::maybe_applied);
+}
+
 TEST(SessionWriteCrash, refused_by_all_who_were_asked_is_surely_not_applied) {
     ScriptedCluster cluster(3, FaultModel::crash);
     cluster.connect_all();
