@@ -356,7 +356,13 @@ std::string Node::fault() const {
 }
 
 void Node::refuse_writes(std::optional<wire::RefusalCode> code) {
-    state_->writes_refused = code;
+    State& s = *state_;
+    if (std::exchange(s.writes_refused, code) == code) {
+        return;
+    }
+    for (const LinkId link : s.routes.all_links()) {
+        s.welcome(link, *s.routes.client_of(link));
+    }
 }
 
 consensus::Status Node::status() const {

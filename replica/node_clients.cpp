@@ -10,6 +10,8 @@ namespace {
 
 // The clock stands in for the last block's hlc when that is older than this (Welcome, Reply).
 constexpr std::uint64_t stale_hlc_ms = 1'000;
+// Also sent unasked behind each Welcome: what a client then hands to nobody is surely not applied.
+constexpr const char* no_writes_now = "this replica takes no writes now";
 
 wire::RefusalCode refusal_of(kvstore::Admission verdict) {
     switch (verdict) {
@@ -38,6 +40,9 @@ consensus::Hlc Node::State::current_hlc() const {
 
 void Node::State::welcome(LinkId link, const consensus::ClientId& client) {
     to_client(link, client, wire::Welcome{self, view, primary, current_hlc()});
+    if (writes_refused) {
+        to_client(link, client, wire::Refusal{self, *writes_refused, false, {}, 0, no_writes_now});
+    }
 }
 
 void Node::State::refuse(LinkId link, const consensus::Envelope& envelope, wire::RefusalCode code, std::string why) {
@@ -129,7 +134,7 @@ void Node::admitted(LinkId link, crypto::Verified<consensus::Envelope> envelope,
         default: s.refuse(link, *envelope, refusal_of(result.verdict), "not admitted in the executed state"); return;
     }
     if (s.writes_refused) {
-        s.refuse(link, *envelope, *s.writes_refused, "this replica takes no writes now");
+        s.refuse(link, *envelope, *s.writes_refused, no_writes_now);
         return;
     }
     if (s.core->status().pending_envelopes >= limits::envelope_pool_max) {
