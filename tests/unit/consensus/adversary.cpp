@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "tests/unit/consensus/state_trouble.h"
+
 namespace loyal::consensus::test {
 namespace {
 
@@ -21,6 +23,9 @@ class Run {
             for (int i = 0; i < chaos_.views; ++i) {
                 play_view();
                 change_view();
+                if (amnesiacs() != 0 && chance(0.6)) {
+                    calm();
+                }
             }
             cluster_.check_agreement();
             verdict.live = !chaos_.must_recover || recovers(verdict);
@@ -38,6 +43,9 @@ class Run {
                 verdict.why = "R" + std::to_string(replica) + " halted: " + status.halt_reason;
             }
         }
+        verdict.losses = losses_;
+        verdict.recovered = losses_ - amnesiacs();
+        verdict.transfers = trouble_.transfers();
         if (chaos_.afterwards) {
             chaos_.afterwards(cluster_);
         }
@@ -51,11 +59,13 @@ class Run {
         made.fault_model = chaos.fault_model;
         made.window = chaos.window;
         made.rules_off = chaos.rules_off;
+        made.checkpoint_interval = chaos.checkpoint_interval;
         made.tick_ms = 250;
         const Quorum quorum = Quorum::of(chaos.fault_model, chaos.n);
-        for (std::size_t i = 0; i < quorum.fb; ++i) {
+        for (std::size_t i = 0; i < chaos.traitors.value_or(quorum.fb); ++i) {
             made.traitors.insert(chaos.n - 1 - i);
         }
+        made.tune = [](Options& options) { options.recovery_rotation_ms = 1'000; };
         return made;
     }
 
@@ -101,8 +111,20 @@ class Run {
         restart(pick(honest_));
     }
 
+    [[nodiscard]] std::uint64_t amnesiacs() const {
+        return static_cast<std::uint64_t>(std::count_if(
+            honest_.begin(), honest_.end(), [&](std::size_t replica) { return cluster_.status(replica).amnesiac; }));
+    }
+
     void restart(std::size_t victim) {
-        cluster_.restart(victim);
+        const bool amnesiac = cluster_.status(victim).amnesiac;
+        const bool may_lose = chaos_.losses_at_once != 0 && (amnesiac || amnesiacs() < chaos_.losses_at_once);
+        if (may_lose && chance(0.4)) {
+            losses_ += amnesiac ? 0 : 1;
+            cluster_.lose_disk(victim);
+        } else {
+            cluster_.restart(victim);
+        }
         cluster_.set_clock(victim, cluster_.wall_ms);
     }
 
@@ -237,9 +259,10 @@ class Run {
             if (digest_height >= digests.size()) {
                 continue;
             }
-            const BlockPtr block = cluster_.block(
-                leader_of(view, chaos_.n).value, view, status.prep, parent == nullptr ? Hlc() : parent->header.hlc,
-                (chance(0.5) ? "p" : "q") + std::to_string(view.value), digests[digest_height]);
+            const BlockPtr block = cluster_.block(leader_of(view, chaos_.n).value, view, status.prep,
+                                                  parent == nullptr ? Hlc() : parent->header.hlc,
+                                                  (chance(0.5) ? "p" : "q") + std::to_string(view.value),
+                                                  digests[digest_height], trouble_.claim(replica, status.prep));
             blocks_.emplace(block->id, block);
             cluster_.inject(leader_of(view, chaos_.n).value, replica, Propose{block, Height()});
         }
@@ -334,6 +357,7 @@ class Run {
                 traitors_vote();
                 learn_blocks();
                 check_locks();
+                trouble_.disturb();
             }
             maybe_restart(0.15);
             check_everything();
@@ -363,8 +387,45 @@ class Run {
         check_everything();
     }
 
+    // The network is well and the traitors help, so that an amnesiac may come back before the next trouble. What they
+    // prove to it is as old as can be.
+    void calm() {
+        const std::uint64_t before = amnesiacs();
+        for (int tick = 0; tick < 60 && amnesiacs() == before; ++tick) {
+            time_passes();
+            View next;  // what the others want
+            for (const std::size_t replica : honest_) {
+                next = std::max(next, cluster_.status(replica).promised);
+            }
+            for (const Packet& packet : std::vector<Packet>(cluster_.bag)) {
+                const auto* asked = std::get_if<Recover>(&packet.message);
+                if (asked != nullptr && cluster_.shape.traitors.contains(packet.to.value)) {
+                    cluster_.inject(packet.to.value, packet.from.value,
+                                    RecoverAck{asked->nonce, View(0), std::nullopt, {}});
+                }
+            }
+            const bool wanted = next > highest();
+            for (const std::size_t traitor : wanted ? traitors_ : std::vector<std::size_t>()) {
+                const ViewChange change = lie(traitor, next);
+                for (const std::size_t replica : honest_) {
+                    cluster_.inject(traitor, replica, change);
+                }
+            }
+            cluster_.deliver([&](const Packet& packet) { return !cluster_.shape.traitors.contains(packet.to.value); });
+            cluster_.bag.clear();
+            learn_blocks();
+            traitors_vote();
+            if (wanted && cluster_.shape.traitors.contains(leader_of(next, chaos_.n).value)) {
+                traitors_lead(next);
+            }
+            check_locks();
+        }
+        check_everything();
+    }
+
     void check_everything() {
         cluster_.check_agreement();
+        trouble_.check();
         check_locks();
         check_reads();
     }
@@ -394,8 +455,9 @@ class Run {
             for (std::size_t b = 0; b < a; ++b) {
                 const Core& first = *cluster_.replicas[honest_[a]].core;
                 const Core& second = *cluster_.replicas[honest_[b]].core;
-                const bool ready =
-                    first.is_executed(first.read_target().block) && second.is_executed(second.read_target().block);
+                const bool ready = first.serving() && second.serving() &&
+                                   first.is_executed(first.read_target().block) &&
+                                   second.is_executed(second.read_target().block);
                 if (ready && first.status().executed == second.status().executed && first.status().executed < done) {
                     throw TestCluster::Unsafe("a stale read would be accepted");
                 }
@@ -412,6 +474,10 @@ class Run {
         }
         for (int ticks = 0; ticks < 2000; ++ticks) {
             cluster_.run(1, alive);
+            if (chaos_.checkpoint_interval != 0) {
+                trouble_.heal();
+                trouble_.check();
+            }
             if (std::all_of(honest_.begin(), honest_.end(),
                             [&](std::size_t replica) { return cluster_.executed_text(replica, "final"); })) {
                 return true;
@@ -434,8 +500,10 @@ class Run {
     const Quorum quorum_;
     std::vector<std::size_t> honest_;
     std::vector<std::size_t> traitors_;
+    StateTrouble trouble_{cluster_, random_, honest_};
     double luck_ = 0.7;
     std::uint64_t operations_ = 0;
+    std::uint64_t losses_ = 0;
     std::size_t seen_ = 0;
     std::map<crypto::Digest, BlockPtr> blocks_;
     std::map<View, std::vector<Vote>> votes_;

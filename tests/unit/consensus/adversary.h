@@ -21,6 +21,9 @@ struct Chaos {
     std::size_t turns = 3;                                    // at most so many proposals a view
     bool must_recover = true;                                 // afterwards everybody executes one more operation
     std::function<void(const TestCluster&)> afterwards = {};  // shown the cluster when all is over
+    std::optional<std::size_t> traitors = {};                 // fb, unless it is given
+    std::uint64_t checkpoint_interval = 0;                    // C: roots come late, states are lost and fetched
+    std::size_t losses_at_once = 0;                           // disks are lost while fewer replicas are amnesiac
 };
 
 struct Verdict {
@@ -29,6 +32,9 @@ struct Verdict {
     std::string why;
     std::uint64_t height = 0;
     std::uint64_t view = 0;
+    std::uint64_t transfers = 0;  // of states
+    std::uint64_t losses = 0;     // of disks
+    std::uint64_t recovered = 0;  // of them
 };
 
 [[nodiscard]] Verdict run_chaos(const Chaos& chaos, std::uint64_t seed);

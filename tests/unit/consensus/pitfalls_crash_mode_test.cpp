@@ -1,7 +1,7 @@
-// Pitfalls of the crash fault model (docs/PROTOCOL.md §21: 17, 18).
+// Pitfalls of the crash fault model (docs/PROTOCOL.md §21: 17, 18, 24).
 #include <gtest/gtest.h>
 
-#include "tests/unit/consensus/schedules.h"
+#include "tests/unit/consensus/disk_losses.h"
 
 namespace loyal::consensus::test {
 namespace {
@@ -135,6 +135,39 @@ TEST(Pitfall18, a_leader_that_caught_up_with_a_later_view_says_nothing_of_its_ow
             return cluster.executed_text(3, "b");
         },
         {"8c-own"});
+}
+
+// 24. R0 and R1 commit b. R1's newest copy of its voting state rots, and the one that is left is of before b. If it
+// were used, R1 and R2 would start view 1 without b. R1 cannot tell what the newer one said: it is amnesiac (A6), and
+// waits for somebody who remembers.
+TEST(Pitfall24, an_older_copy_of_the_votes_is_a_loss) {
+    expect_rule_matters(
+        [](const std::vector<std::string>& off) {
+            TestCluster cluster(crash_shape(3, off));
+            const std::size_t older = cluster.replicas[1].log.size();
+            cluster.submit(0, "b");
+            cluster.deliver([](const Packet& packet) { return among(packet, {0, 1}); });
+            EXPECT_TRUE(cluster.executed_text(0, "b"));
+            cluster.crash(0);
+            cut(cluster);
+            cluster.replicas[1].votes_lost = "the newest copy of the voting state is damaged";
+            cluster.roll_back(1, older);
+            cluster.submit(1, "x", 2);
+            cluster.submit(2, "x", 2);
+            cluster.run(600, {1, 2});
+            if (off.empty()) {
+                EXPECT_FALSE(cluster.executed_text(1, "x") || cluster.executed_text(2, "x"));
+                EXPECT_TRUE(cluster.status(1).amnesiac);
+                cluster.restart(0);
+                cluster.run(6000);
+                EXPECT_TRUE(cluster.executed_text(1, "b") && cluster.executed_text(2, "b"));
+                EXPECT_TRUE(cluster.executed_text(0, "x"));
+                EXPECT_FALSE(cluster.status(1).amnesiac);
+            }
+            cluster.check_agreement();
+            return false;
+        },
+        {"A2"});
 }
 
 // The promise of 17's leader: what it did not write, it did not lock.
