@@ -1,0 +1,34 @@
+// Answers to clients about checkpoints and the state at them, for backups. Read in the background, out of a budget of
+// their own; only for administrators, because the state holds everybody's sessions.
+#include <utility>
+
+#include "replica/replica_state.h"
+
+namespace loyal::replica {
+
+void Replica::State::serve_client(LinkId link, const consensus::ClientId& client, ServeClient task) {
+    const std::uint64_t nonce = task.nonce;
+    if ((clients.rights_of(client) & kvstore::right_admin) == 0) {
+        answer_operator(link, wire::Refusal{self,
+                                            wire::RefusalCode::not_allowed,
+                                            true,
+                                            {},
+                                            nonce,
+                                            "only a client with the admin right may take a backup"});
+    } else if (!background->submit_client(std::move(task))) {
+        answer_operator(
+            link,
+            wire::Refusal{
+                self, wire::RefusalCode::busy, true, {}, nonce, "too many parts of the state are asked for at once"});
+    }
+}
+
+void Replica::State::on_client_answer(AnswerClient answer) {
+    if (auto* chunk = std::get_if<consensus::StateChunk>(&answer.answer)) {
+        answer_operator(answer.link, wire::StateAnswer{answer.nonce, std::move(*chunk)});
+    } else if (auto* proof = std::get_if<std::optional<consensus::CheckpointProof>>(&answer.answer)) {
+        answer_operator(answer.link, wire::CheckpointAnswer{answer.nonce, std::move(*proof), node.executed_height()});
+    }
+}
+
+}  // namespace loyal::replica
