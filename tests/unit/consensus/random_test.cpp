@@ -50,6 +50,53 @@ TEST(Random, five_replicas_that_crash) {
     expect_safe_and_live({5, FaultModel::crash, 4, {}}, 200);
 }
 
+// Enough blocks for some checkpoints: longer views, a short interval.
+Chaos with_checkpoints(std::size_t n, FaultModel fault_model, std::uint64_t window) {
+    Chaos chaos{n, fault_model, window, {}};
+    chaos.checkpoint_interval = 4 * window;
+    chaos.turns = 16;
+    chaos.views = 8;
+    return chaos;
+}
+
+void expect_checkpoints_safe_and_live(const Chaos& chaos, std::uint64_t seeds) {
+    std::uint64_t heights = 0;
+    std::uint64_t transfers = 0;
+    for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
+        const Verdict verdict = run_chaos(chaos, seed);
+        ASSERT_TRUE(verdict.safe) << "seed " << seed << ": " << verdict.why;
+        ASSERT_TRUE(verdict.live) << "seed " << seed << ": " << verdict.why;
+        heights += verdict.height;
+        transfers += verdict.transfers;
+    }
+    ::testing::Test::RecordProperty("heights", static_cast<int>(heights));
+    ::testing::Test::RecordProperty("transfers", static_cast<int>(transfers));
+    EXPECT_GE(heights, 3 * chaos.checkpoint_interval * seeds / 2);
+    EXPECT_GE(transfers, seeds / 2);
+}
+
+TEST(RandomCheckpoints, four_replicas_and_a_traitor) {
+    expect_checkpoints_safe_and_live(with_checkpoints(4, FaultModel::byzantine, 1), 150);
+}
+TEST(RandomCheckpoints, four_replicas_and_a_traitor_with_a_window_of_two) {
+    expect_checkpoints_safe_and_live(with_checkpoints(4, FaultModel::byzantine, 2), 100);
+}
+TEST(RandomCheckpoints, three_replicas_that_crash) {
+    expect_checkpoints_safe_and_live(with_checkpoints(3, FaultModel::crash, 2), 100);
+}
+
+// Without S3-wait they find nothing: two roots have to be late when a traitor leads (checkpoint_test.cpp directs it).
+TEST(RandomMutant, a_root_that_nobody_compared) {
+    Chaos chaos = with_checkpoints(4, FaultModel::byzantine, 1);
+    chaos.rules_off = {"S4-root"};
+    chaos.must_recover = false;
+    bool found = false;
+    for (std::uint64_t seed = 1; seed <= 100 && !found; ++seed) {
+        found = !run_chaos(chaos, seed).safe;
+    }
+    EXPECT_TRUE(found);
+}
+
 TEST(RandomMutant, a_lock_that_does_not_last) {
     EXPECT_NE(first_unsafe({"N5-lock"}, 1000), 0U);
 }
