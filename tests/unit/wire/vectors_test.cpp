@@ -65,6 +65,18 @@ Vote example_vote() {
 Certificate example_certificate() {
     return {CertKind::commit, View(3), example_block()->header, {}, {example_vote()}};
 }
+// Of height 32, with an interval of 8: carried by the header of height 40.
+CheckpointProof example_checkpoint() {
+    Header carrier = example_block()->header;
+    carrier.checkpoint = Height(32);
+    carrier.checkpoint_root = filled<crypto::Digest>(0x17);
+    Header at = example_block()->header;
+    at.height = Height(32);
+    at.executed = Height(24);
+    Certificate commit = example_certificate();
+    commit.target = carrier;
+    return {at, {carrier}, commit};
+}
 ViewChange example_view_change() {
     ViewChange message;
     message.new_view = View(4);
@@ -90,19 +102,32 @@ std::map<std::string, PeerMessage> peer_examples() {
     blocks.headers = {example_block()->header};
     blocks.commit = example_certificate();
     blocks.blocks = {example_block()};
-    return {{"propose", Propose{example_block(), Height(38)}},
-            {"vote", example_vote()},
-            {"view_change", with_certificate},
-            {"new_view", new_view},
-            {"relay", Relay{example_envelope()}},
-            {"heartbeat", Heartbeat{View(3), View(4), Height(38), Height(40)}},
-            {"fetch_committed", Fetch{Fetch::What::committed, Height(12), {}}},
-            {"fetch_by_id", Fetch{Fetch::What::by_id, Height(0), {filled<crypto::Digest>(0x15)}}},
-            {"blocks", blocks},
-            {"pre_vote", PreVote{View(9)}},
-            {"pre_vote_grant", PreVoteGrant{View(9)}},
-            {"clock_probe", ClockProbe{7}},
-            {"clock_answer", ClockAnswer{7, 8, 9}}};
+    Blocks offer;
+    offer.checkpoint = example_checkpoint();
+    const ViewChange echoed = example_view_change();
+    return {
+        {"propose", Propose{example_block(), Height(38)}},
+        {"vote", example_vote()},
+        {"view_change", with_certificate},
+        {"new_view", new_view},
+        {"relay", Relay{example_envelope()}},
+        {"heartbeat", Heartbeat{View(3), View(4), Height(38), Height(40)}},
+        {"fetch_committed", Fetch{Fetch::What::committed, Height(12), {}}},
+        {"fetch_by_id", Fetch{Fetch::What::by_id, Height(0), {filled<crypto::Digest>(0x15)}}},
+        {"blocks", blocks},
+        {"pre_vote", PreVote{View(9)}},
+        {"pre_vote_grant", PreVoteGrant{View(9)}},
+        {"clock_probe", ClockProbe{7}},
+        {"clock_answer", ClockAnswer{7, 8, 9}},
+        {"blocks_checkpoint", offer},
+        {"echo", Echo{example_vote(), echoed}},
+        {"recover", Recover{21}},
+        {"recover_ack", RecoverAck{21, View(4), new_view, {}}},
+        {"recover_ack_view_changes", RecoverAck{21, View(4), std::nullopt, {echoed, echoed}}},
+        {"state_request", StateRequest{Height(32), StatePart::records, 513, {LeafName{2, 1, 9}}}},
+        {"state_chunk",
+         StateChunk{Height(32), StatePart::leaves, 513, true, std::make_shared<const Bytes>(bytes_of("leaves"))}},
+        {"state_chunk_none", StateChunk{Height(32), StatePart::subtree, 0, false, std::make_shared<const Bytes>()}}};
 }
 
 std::map<std::string, ClientMessage> client_examples() {
