@@ -51,7 +51,7 @@ TEST(Pitfall2, a_promise_is_durable_before_anybody_hears_of_it) {
             cluster.check_agreement();
             return false;
         },
-        {"V2"});
+        {"V2", "A1-echo"});  // R1 would see its own VIEW-CHANGE in the NEWVIEW, and know what it lost
 }
 
 TEST(Pitfall2, a_promise_binds_after_a_restart) {
