@@ -1,8 +1,8 @@
 #include "kvstore/kv_tables.h"
 
+#include "config/assert.h"
 #include "config/limits.h"
 #include "crypto/canonical.h"
-#include "crypto/seal.h"
 
 namespace loyal::kvstore {
 
@@ -13,19 +13,34 @@ constexpr std::size_t digests_max = 2 * limits::window_max + 2;
 
 }  // namespace
 
-Bytes seal_key_record(ByteView key, const KeyRecord& record) {
+const LinkedTable& linked_table(StateTable id) {
+    for (const RootedTable& rooted : rooted_tables) {
+        if (rooted.id == id) {
+            return rooted.table;
+        }
+    }
+    LOYAL_ASSERT(false, "every table under the root is in the list");
+    return rooted_tables.front().table;
+}
+
+Result<void> create_tables(WriteTxn& txn) {
+    for (const RootedTable& rooted : rooted_tables) {
+        if (auto created = rooted.table.create(txn); !created) {
+            return created;
+        }
+    }
+    return {};
+}
+
+Bytes encode_key_record(const KeyRecord& record) {
     crypto::CanonicalWriter out(32 + record.value.size());
     out.number(record.revision.value).number(record.created.value).number(record.version);
     out.number(record.timestamp.packed).raw(record.value);
-    return crypto::seal(keys_table_name, key, out.view());
+    return out.take();
 }
 
-Result<KeyView> open_key_record(ByteView key, ByteView sealed) {
-    const auto content = crypto::unseal(keys_table_name, key, sealed);
-    if (!content) {
-        return tl::unexpected(content.error());
-    }
-    crypto::CanonicalReader in(*content);
+Result<KeyView> decode_key_record(ByteView content) {
+    crypto::CanonicalReader in(content);
     KeyView view;
     view.revision = Revision(in.number<std::uint64_t>());
     view.created = Revision(in.number<std::uint64_t>());
@@ -38,15 +53,7 @@ Result<KeyView> open_key_record(ByteView key, ByteView sealed) {
     return view;
 }
 
-Bytes seal_session_record(const SessionKey& key, const Session& session) {
-    return crypto::seal(sessions_table_name, encode_session_key(key), encode_session(session));
-}
-
-Result<Session> open_session_record(ByteView key, ByteView sealed) {
-    return crypto::unseal(sessions_table_name, key, sealed).and_then(decode_session);
-}
-
-Bytes seal_meta_record(const StateMeta& meta) {
+Bytes encode_meta(const StateMeta& meta) {
     crypto::CanonicalWriter out(64 + meta.digests.size() * 40);
     out.number(state_format)
         .number(meta.height.value)
@@ -57,15 +64,11 @@ Bytes seal_meta_record(const StateMeta& meta) {
     for (const auto& [height, digest] : meta.digests) {
         out.number(height.value).digest(digest);
     }
-    return crypto::seal(meta_table_name, view_of(meta_key), out.view());
+    return out.take();
 }
 
-Result<StateMeta> open_meta_record(ByteView sealed) {
-    const auto content = crypto::unseal(meta_table_name, view_of(meta_key), sealed);
-    if (!content) {
-        return tl::unexpected(content.error());
-    }
-    crypto::CanonicalReader in(*content);
+Result<StateMeta> decode_meta(ByteView content) {
+    crypto::CanonicalReader in(content);
     if (const auto format = in.number<std::uint16_t>(); format != state_format) {
         return fail(Errc::corrupted, "the state is stored in format " + std::to_string(format) +
                                          ", this program knows " + std::to_string(state_format));
@@ -87,6 +90,17 @@ Result<StateMeta> open_meta_record(ByteView sealed) {
         return fail(Errc::corrupted, "the state's meta record is malformed");
     }
     return meta;
+}
+
+Result<std::optional<StateMeta>> read_meta(const ReadTxn& txn) {
+    const auto content = linked_table(StateTable::meta).find(txn, view_of(meta_key));
+    if (!content) {
+        return tl::unexpected(content.error());
+    }
+    if (!*content) {
+        return std::optional<StateMeta>();
+    }
+    return decode_meta(**content).map([](StateMeta&& meta) { return std::optional(std::move(meta)); });
 }
 
 }  // namespace loyal::kvstore

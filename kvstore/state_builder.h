@@ -19,12 +19,16 @@ namespace loyal::kvstore {
 class StateBuilder {
  public:
     // An empty store, or one that an interrupted transfer left, also of an older target: its buckets are kept where
-    // their digest is still the wanted one. Durable when it returns: 'transferring to `target`'.
+    // their digest is still the wanted one. Durable when it returns: 'transferring to `target`'. Errc::conflict: the
+    // store holds a state in force. One transaction has about `batch_records` records; an interruption loses what was
+    // put since the last one that was synced.
     [[nodiscard]] static Result<std::unique_ptr<StateBuilder>> begin(Store& store, const CheckpointOptions& options,
-                                                                     const StateRoot& target);
+                                                                     const StateRoot& target,
+                                                                     std::size_t batch_records = 8192);
     virtual ~StateBuilder() = default;
 
-    // Digest of a bucket that is complete in the store; nothing for one that is not.
+    // Digest of a bucket that is complete in the store, or waits to be written; zero for one that holds nothing yet,
+    // which is complete if it is to be empty.
     [[nodiscard]] virtual std::optional<crypto::Digest> done(Bucket bucket) const = 0;
     // Leaves of a bucket that are in the store already, of this or of an older target.
     [[nodiscard]] virtual Result<std::vector<Leaf>> leaves(Bucket bucket) const = 0;

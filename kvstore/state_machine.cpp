@@ -7,6 +7,8 @@
 #include "config/assert.h"
 #include "config/limits.h"
 #include "kvstore/block_executor.h"
+#include "kvstore/checkpoint_tables.h"
+#include "kvstore/generation_writer.h"
 #include "kvstore/kv_tables.h"
 #include "kvstore/overlay.h"
 #include "kvstore/sessions.h"
@@ -36,7 +38,9 @@ class KvStateMachine final : public StateMachine {
           options_(std::move(options)),
           meta_(std::move(meta)),
           directory_(std::move(directory)),
+          checkpoints_{options_.salt, options_.checkpoint_interval},
           frozen_height_(meta_.height),
+          stored_height_(meta_.height),
           durable_height_(meta_.height.value) {
         const auto is_off = [&](std::string_view rule) {
             return std::find(options_.rules_off.begin(), options_.rules_off.end(), rule) != options_.rules_off.end();
@@ -58,6 +62,10 @@ class KvStateMachine final : public StateMachine {
     std::vector<std::pair<Height, crypto::Digest>> recent_digests() const override { return meta_.digests; }
 
     std::size_t overlay_bytes() const override { return overlay_.bytes(); }
+    bool freeze_due() const override {
+        return checkpoints_.interval != 0 && !failed_ && frozen_height_ != meta_.height &&
+               meta_.height.value % checkpoints_.interval == 0;
+    }
     bool freeze() override;
     Result<void> write_frozen(Durability durability) override;
     void drop_frozen() override;
@@ -77,7 +85,9 @@ class KvStateMachine final : public StateMachine {
     StateMeta meta_;  // of the last executed block
     Overlay overlay_;
     SessionDirectory directory_;
+    CheckpointOptions checkpoints_;
     Height frozen_height_;  // everything up to here is frozen or in the store
+    Height stored_height_;  // everything up to here is in the store; the writing thread's
     std::optional<Error> failed_;
     std::atomic<bool> written_{false};  // the frozen generation is in the store
     std::atomic<std::uint64_t> durable_height_;
@@ -85,6 +95,7 @@ class KvStateMachine final : public StateMachine {
 
 Result<ExecutedBlock> KvStateMachine::execute(const consensus::Block& block) {
     LOYAL_ASSERT(block.header.height == meta_.height.next(), "blocks are executed in height order, each once");
+    LOYAL_ASSERT(!freeze_due(), "a generation ends at each checkpoint");
     if (failed_) {
         return tl::unexpected(*failed_);
     }
@@ -211,21 +222,7 @@ Result<void> KvStateMachine::write_frozen(Durability durability) {
         return tl::unexpected(begun.error());
     }
     WriteTxn& txn = **begun;
-    for (const auto& [key, record] : frozen->keys) {
-        auto done = record ? txn.put(keys_table, key, seal_key_record(key, *record)) : txn.erase(keys_table, key);
-        if (!done) {
-            return done;
-        }
-    }
-    for (const auto& [key, session] : frozen->sessions) {
-        const Bytes name = encode_session_key(key);
-        auto done = session ? txn.put(sessions_table, name, seal_session_record(key, *session))
-                            : txn.erase(sessions_table, name);
-        if (!done) {
-            return done;
-        }
-    }
-    if (auto done = txn.put(meta_table, view_of(meta_key), seal_meta_record(frozen->meta)); !done) {
+    if (auto done = write_generation(txn, *frozen, stored_height_, checkpoints_); !done) {
         return done;
     }
     if (auto done = txn.commit(durability); !done) {
@@ -234,6 +231,7 @@ Result<void> KvStateMachine::write_frozen(Durability durability) {
     if (durability == Durability::synced) {
         durable_height_ = frozen->meta.height.value;
     }
+    stored_height_ = frozen->meta.height;
     written_ = true;
     return {};
 }
@@ -245,20 +243,28 @@ void KvStateMachine::drop_frozen() {
 
 // Absent meta record: the genesis state, if nothing else is there either.
 Result<StateMeta> load_meta(const ReadTxn& txn) {
-    const auto sealed = txn.get(meta_table, view_of(meta_key));
-    if (!sealed) {
-        return tl::unexpected(sealed.error());
+    const auto transfer = read_transfer(txn);
+    if (!transfer) {
+        return tl::unexpected(transfer.error());
     }
-    if (*sealed) {
-        return open_meta_record(**sealed);
+    if (*transfer) {
+        return fail(Errc::unavailable, "the state is being put together for height " +
+                                           std::to_string((*transfer)->height.value) + " and is not complete");
     }
-    for (const TableIndex table : {keys_table, sessions_table}) {
-        const auto first = txn.seek(table, {});
-        if (!first) {
-            return tl::unexpected(first.error());
+    auto meta = read_meta(txn);
+    if (!meta) {
+        return tl::unexpected(meta.error());
+    }
+    if (*meta) {
+        return std::move(**meta);
+    }
+    for (const RootedTable& rooted : rooted_tables) {
+        LinkedCursor cursor(rooted.table, txn);
+        if (auto started = cursor.start({}); !started) {
+            return tl::unexpected(started.error());
         }
-        if (*first) {
-            return fail(Errc::corrupted, "the kv store holds records but its meta record is missing");
+        if (cursor.entry()) {
+            return fail(Errc::corrupted, "the state store holds records but its meta record is missing");
         }
     }
     return genesis_meta();
@@ -266,21 +272,21 @@ Result<StateMeta> load_meta(const ReadTxn& txn) {
 
 Result<SessionDirectory> load_directory(const ReadTxn& txn, const SessionBounds& bounds) {
     SessionDirectory directory(bounds);
-    auto entry = txn.seek(sessions_table, {});
-    while (entry && *entry) {
-        const auto key = decode_session_key((*entry)->key);
+    LinkedCursor cursor(linked_table(StateTable::sessions), txn);
+    auto moved = cursor.start({});
+    for (; moved && cursor.entry(); moved = cursor.advance()) {
+        const auto key = decode_session_key(cursor.entry()->key);
         if (!key) {
             return tl::unexpected(key.error());
         }
-        const auto session = open_session_record((*entry)->key, (*entry)->value);
+        const auto session = decode_session(cursor.entry()->content);
         if (!session) {
             return tl::unexpected(session.error());
         }
         directory.touch(*key, session->last_executed(), session->size());
-        entry = txn.seek(sessions_table, (*entry)->key, true);
     }
-    if (!entry) {
-        return tl::unexpected(entry.error());
+    if (!moved) {
+        return tl::unexpected(moved.error());
     }
     return directory;
 }
@@ -309,7 +315,9 @@ Result<std::unique_ptr<StateMachine>> StateMachine::open(Store& kv, StateMachine
 }
 
 std::vector<std::string> StateMachine::state_tables() {
-    return {std::string(keys_table_name), std::string(sessions_table_name), std::string(meta_table_name)};
+    return {std::string(keys_table_name),    std::string(sessions_table_name), std::string(meta_table_name),
+            std::string(pre_table_name),     std::string(leaves_table_name),   std::string(nodes_table_name),
+            std::string(progress_table_name)};
 }
 
 }  // namespace loyal::kvstore

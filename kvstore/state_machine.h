@@ -4,7 +4,8 @@
 // Writes go to an overlay in memory; `freeze`, `write_frozen` and `drop_frozen` move a generation of it to the `kv`
 // store in bounded atomic batches that name the height they are complete for. Reads look in the active generation, the
 // frozen one, then the store. Nothing here gates a message: after a crash the blocks above `durable_height` are
-// executed again.
+// executed again. A generation never crosses a checkpoint (checkpoints.h): whoever drives the machine freezes it at
+// each one before the next block (`freeze_due`).
 //
 // Threads: everything on one thread (the executor's), except write_frozen, which may run on another while the first
 // goes on executing and reading.
@@ -63,6 +64,9 @@ struct StateMachineOptions {
     // Test switches, as in consensus::Options: "C4" (no deduplication), "horizon" (not_after is not looked at).
     std::vector<std::string> rules_off;
     SessionBounds session_bounds;
+    // Both of the cluster, fixed at its genesis. Salt: state_digest.h.
+    std::uint64_t checkpoint_interval = 0;  // C; 0: no checkpoints
+    crypto::Digest salt;
 };
 inline constexpr std::uint8_t right_read = 1;
 inline constexpr std::uint8_t right_write = 2;
@@ -71,13 +75,16 @@ inline constexpr std::uint8_t right_admin = 4;
 class StateMachine {
  public:
     // `kv` has the tables of state_tables() and outlives the machine. An empty store is the genesis state.
+    // Errc::unavailable: the store is being put together (state_builder.h). Errc::corrupted: the session table or the
+    // meta record is damaged; what else is, shows when it is read.
     [[nodiscard]] static Result<std::unique_ptr<StateMachine>> open(Store& kv, StateMachineOptions options);
     [[nodiscard]] static std::vector<std::string> state_tables();
     virtual ~StateMachine() = default;
 
-    // `block` is the successor of the last executed one (asserted). Errors come from the store only; after one the
-    // block may be half executed, so every later call of execute() gives the same error and nothing is frozen any more.
-    // Replies are in the order of the envelopes; an envelope of which everything was acknowledged has none.
+    // `block` is the successor of the last executed one, and no freeze is due (both asserted). Errors come from the
+    // store only; after one the block may be half executed, so every later call of execute() gives the same error and
+    // nothing is frozen any more. Replies are in the order of the envelopes; an envelope of which everything was
+    // acknowledged has none.
     [[nodiscard]] virtual Result<ExecutedBlock> execute(const consensus::Block& block) = 0;
     [[nodiscard]] virtual Result<AdmissionResult> admit(const consensus::Envelope& envelope) const = 0;
     // One page, from the state as executed here; who calls it has waited for the read's target (R2).
@@ -97,6 +104,8 @@ class StateMachine {
 
     // ---- Background writing
     [[nodiscard]] virtual std::size_t overlay_bytes() const = 0;
+    // The last executed block is a checkpoint's, and its generation is still the active one.
+    [[nodiscard]] virtual bool freeze_due() const = 0;
     // Starts a new active generation, between two blocks. False when there is nothing to write or the frozen one is
     // still there.
     [[nodiscard]] virtual bool freeze() = 0;

@@ -86,38 +86,30 @@ class GenerationSource final : public Source {
 class StoreSource final : public Source {
  public:
     StoreSource(const ReadTxn& transaction, ByteView bound, bool reverse)
-        : transaction_(transaction), bound_(bound), reverse_(reverse) {}
+        : cursor_(linked_table(StateTable::keys), transaction, reverse), bound_(bound), reverse_(reverse) {}
 
     [[nodiscard]] Result<void> start(ByteView from) {
-        return settle(reverse_ ? transaction_.seek_before(keys_table, from) : transaction_.seek(keys_table, from));
+        return cursor_.start(from).map([this] { settle(); });
     }
-    ByteView key() const override { return entry_ ? entry_->key : ByteView{}; }
+    ByteView key() const override { return at_end_ ? ByteView{} : cursor_.entry()->key; }
     Result<std::optional<KeyView>> value() const override {
-        return open_key_record(entry_->key, entry_->value).map([](const KeyView& view) { return std::optional(view); });
+        return decode_key_record(cursor_.entry()->content).map([](const KeyView& view) { return std::optional(view); });
     }
     Result<void> advance() override {
-        return settle(reverse_ ? transaction_.seek_before(keys_table, entry_->key)
-                               : transaction_.seek(keys_table, entry_->key, true));
+        return cursor_.advance().map([this] { settle(); });
     }
 
  private:
-    Result<void> settle(Result<std::optional<RawEntry>> found) {
-        if (!found) {
-            return tl::unexpected(found.error());
-        }
-        entry_ = *found;
-        const bool outside =
-            entry_ && (reverse_ ? less(entry_->key, bound_) : !bound_.empty() && !less(entry_->key, bound_));
-        if (outside) {
-            entry_.reset();
-        }
-        return {};
+    // What stands behind the bound was checked like any other record: nothing is hidden in front of it.
+    void settle() {
+        at_end_ = !cursor_.entry() || (reverse_ ? less(cursor_.entry()->key, bound_)
+                                                : !bound_.empty() && !less(cursor_.entry()->key, bound_));
     }
 
-    const ReadTxn& transaction_;
+    LinkedCursor cursor_;
     ByteView bound_;  // exclusive end, or in reverse the inclusive begin
     bool reverse_;
-    std::optional<RawEntry> entry_;
+    bool at_end_ = true;
 };
 
 // The next key over all sources; at equal keys the first source wins. Null at the end.
@@ -162,14 +154,14 @@ Result<std::optional<KeyView>> StateView::find(ByteView key) {
     if (!txn) {
         return tl::unexpected(txn.error());
     }
-    const auto sealed = (*txn)->get(keys_table, key);
-    if (!sealed) {
-        return tl::unexpected(sealed.error());
+    const auto content = linked_table(StateTable::keys).find(**txn, key);
+    if (!content) {
+        return tl::unexpected(content.error());
     }
-    if (!*sealed) {
+    if (!*content) {
         return std::optional<KeyView>();
     }
-    return open_key_record(key, **sealed).map([](const KeyView& view) { return std::optional(view); });
+    return decode_key_record(**content).map([](const KeyView& view) { return std::optional(view); });
 }
 
 Result<std::shared_ptr<const Session>> StateView::session(const SessionKey& key) {
@@ -187,17 +179,15 @@ Result<std::shared_ptr<const Session>> StateView::session(const SessionKey& key)
     if (!txn) {
         return tl::unexpected(txn.error());
     }
-    const Bytes name = encode_session_key(key);
-    const auto sealed = (*txn)->get(sessions_table, name);
-    if (!sealed) {
-        return tl::unexpected(sealed.error());
+    const auto content = linked_table(StateTable::sessions).find(**txn, encode_session_key(key));
+    if (!content) {
+        return tl::unexpected(content.error());
     }
-    if (!*sealed) {
+    if (!*content) {
         return Pointer();
     }
-    return open_session_record(name, **sealed).map([](Session&& session) -> Pointer {
-        return std::make_shared<const Session>(std::move(session));
-    });
+    return decode_session(**content).map(
+        [](Session&& session) -> Pointer { return std::make_shared<const Session>(std::move(session)); });
 }
 
 Result<void> StateView::walk(ByteView begin, ByteView end, bool reverse, const Visitor& visit) {

@@ -3,7 +3,10 @@
 // the commit of a frozen generation and its drop both hold the same data, so it does not matter which of the two a
 // transaction sees.
 //
-// Errors: Errc::corrupted when a record does not match its seal, Errc::io. One thread.
+// What is not there is proved to be absent, and a walk proves that it passed everything (linked_table.h): a record that
+// the store hides is an error and never 'not found'.
+//
+// Errors: Errc::corrupted when a record does not match its seal or its neighbours, Errc::io. One thread.
 #pragma once
 
 #include <functional>

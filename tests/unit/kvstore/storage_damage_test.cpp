@@ -30,8 +30,8 @@ void flip_bit(const std::filesystem::path& path, std::size_t at, unsigned bit) {
     file.put(static_cast<char>(static_cast<unsigned>(byte) ^ (1U << bit)));
 }
 
-// 32 bytes of revision, created, version and timestamp precede a value, the seal follows it.
-constexpr std::size_t head_bytes = 32;
+// The link and 32 bytes of revision, created, version and timestamp precede a value, the seal follows it.
+constexpr std::size_t head_bytes = link_bytes + 32;
 constexpr std::size_t seal_bytes = 16;
 
 RC_GTEST_PROP(StorageDamage, a_flipped_bit_in_a_stored_record_is_never_served, ()) {

@@ -4,8 +4,9 @@
 
 #include <sstream>
 
-#include "kvstore/kv_tables.h"
+#include "kvstore/checkpoint_tables.h"
 #include "tests/unit/kvstore/log_support.h"
+#include "tests/unit/kvstore/memory_store.h"
 
 namespace loyal::kvstore {
 namespace {
@@ -31,6 +32,18 @@ std::string example(const std::string& name) {
     return hex;
 }
 
+// As the store holds them: "rose" stands before "sky".
+std::string stored(StateTable table, ByteView key, ByteView content) {
+    test::MemoryStore store;
+    const auto txn = must(store.begin_write());
+    must(create_tables(*txn));
+    if (table == StateTable::keys) {
+        must(linked_table(table).put(*txn, view_of("rose"), {}));
+    }
+    must(linked_table(table).put(*txn, key, content));
+    return to_hex(*must(txn->get(linked_table(table).index(), key)));
+}
+
 TEST(StorageFormat, a_key_record_is_as_documented) {
     KeyRecord record;
     record.revision = Revision(7);
@@ -38,11 +51,19 @@ TEST(StorageFormat, a_key_record_is_as_documented) {
     record.version = 2;
     record.timestamp = consensus::Hlc(1'700'000'000'000, std::uint16_t{1});
     record.value = bytes_of("blue");
-    const Bytes sealed = seal_key_record(view_of("sky"), record);
-    EXPECT_EQ(to_hex(sealed), example("key"));
-    const auto view = must(open_key_record(view_of("sky"), sealed));
+    const Bytes content = encode_key_record(record);
+    EXPECT_EQ(stored(StateTable::keys, view_of("sky"), content), example("key"));
+    const auto view = must(decode_key_record(content));
     EXPECT_EQ(string_of(view.value), "blue");
     EXPECT_EQ(view.version, 2U);
+}
+
+TEST(StorageFormat, the_end_of_a_table_is_as_documented) {
+    test::MemoryStore store;
+    const auto txn = must(store.begin_write());
+    must(create_tables(*txn));
+    must(linked_table(StateTable::keys).put(*txn, view_of("sky"), {}));
+    EXPECT_EQ(to_hex(*must(txn->get(keys_table, end_key()))), example("end"));
 }
 
 TEST(StorageFormat, a_session_record_is_as_documented) {
@@ -55,7 +76,7 @@ TEST(StorageFormat, a_session_record_is_as_documented) {
                    false);
     session.record({consensus::Seq(6), consensus::Height(9), consensus::View(1), hlc, Revision(7), Status::ok, {}},
                    true);
-    EXPECT_EQ(to_hex(seal_session_record(key, session)), example("session"));
+    EXPECT_EQ(stored(StateTable::sessions, encode_session_key(key), encode_session(session)), example("session"));
 }
 
 TEST(StorageFormat, a_meta_record_is_as_documented) {
@@ -65,7 +86,22 @@ TEST(StorageFormat, a_meta_record_is_as_documented) {
     meta.hlc = consensus::Hlc(1'700'000'000'000, std::uint16_t{1});
     meta.revision = Revision(7);
     meta.digests.emplace_back(consensus::Height(9), crypto::digest_of("example", {}));
-    EXPECT_EQ(to_hex(seal_meta_record(meta)), example("meta"));
+    EXPECT_EQ(stored(StateTable::meta, view_of(meta_key), encode_meta(meta)), example("meta"));
+}
+
+TEST(StorageFormat, the_records_of_checkpoints_are_as_documented) {
+    const Salt salt = salt_of(crypto::digest_of("example", {}));
+    const LeafName name = leaf_name(salt, StateTable::keys, view_of("sky"));
+    const Bytes key = pre_key(consensus::Height(64), name);
+    EXPECT_EQ(to_hex(key), example("pre key"));
+    EXPECT_EQ(to_hex(seal_pre(key, {name, StateTable::keys, view_of("sky"), view_of("blue")})), example("pre"));
+
+    const crypto::Digest digest = leaf_digest(StateTable::keys, view_of("sky"), view_of("blue"));
+    const BucketLeaves leaves{{{name, digest}, StateTable::keys, bytes_of("sky")}};
+    EXPECT_EQ(to_hex(bucket_key(bucket_of(name))), example("bucket key"));
+    EXPECT_EQ(to_hex(seal_leaves(bucket_of(name), leaves)), example("leaves"));
+    const BucketNode node{{consensus::Height(64), bucket_digest(leaves_of(leaves))}, {}};
+    EXPECT_EQ(to_hex(seal_node(bucket_of(name), node)), example("node"));
 }
 
 TEST(StorageFormat, a_log_record_is_as_documented) {

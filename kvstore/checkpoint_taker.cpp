@@ -1,0 +1,277 @@
+#include "kvstore/checkpoint_taker.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace loyal::kvstore {
+
+namespace {
+
+using consensus::Height;
+
+void set_leaf(BucketLeaves& bucket, const PreRecord& of, const std::optional<ByteView>& content) {
+    const auto at = std::lower_bound(bucket.begin(), bucket.end(), of.name,
+                                     [](const LeafRecord& a, const LeafName& name) { return a.leaf.name < name; });
+    const bool is_there = at != bucket.end() && at->leaf.name == of.name;
+    if (!content) {
+        if (is_there) {
+            bucket.erase(at);
+        }
+        return;
+    }
+    LeafRecord record{
+        {of.name, leaf_digest(of.table, of.key, *content)}, of.table, Bytes(of.key.begin(), of.key.end())};
+    if (is_there) {
+        *at = std::move(record);
+    } else {
+        bucket.insert(at, std::move(record));
+    }
+}
+
+}  // namespace
+
+Result<void> CheckpointTaker::load() {
+    auto txn = store_.begin_read();
+    if (!txn) {
+        return tl::unexpected(txn.error());
+    }
+    const auto transfer = read_transfer(**txn);
+    if (!transfer) {
+        return tl::unexpected(transfer.error());
+    }
+    if (*transfer) {
+        return fail(Errc::unavailable, "the state is being put together: it has no checkpoints");
+    }
+    auto progress = read_progress(**txn, options_.interval);
+    if (!progress) {
+        return tl::unexpected(progress.error());
+    }
+    if (progress->interval != options_.interval) {
+        return fail(Errc::conflict, "the state was kept with a checkpoint every " + std::to_string(progress->interval) +
+                                        " heights, and every " + std::to_string(options_.interval) + " are wanted");
+    }
+    progress_ = std::move(*progress);
+    const auto nodes = read_nodes(**txn);
+    if (!nodes) {
+        return tl::unexpected(nodes.error());
+    }
+    trees_.clear();
+    std::vector<Height> heights;
+    for (const StateRoot& root : progress_.kept) {
+        heights.push_back(root.height);
+    }
+    if (progress_.taking != Height(0)) {
+        heights.push_back(progress_.taking);
+    }
+    for (const Height height : heights) {
+        DigestTree& tree = trees_[height];
+        for (const auto& [bucket, node] : *nodes) {
+            tree.set_bucket(bucket, node.at(height));
+        }
+        tree.update();
+    }
+    for (const StateRoot& root : progress_.kept) {
+        if (trees_[root.height].root() != root.root) {
+            return fail(Errc::corrupted, "the digests of the state at height " + std::to_string(root.height.value) +
+                                             " do not give its root");
+        }
+    }
+    return {};
+}
+
+const DigestTree* CheckpointTaker::tree(Height checkpoint) const {
+    const bool kept = std::any_of(progress_.kept.begin(), progress_.kept.end(),
+                                  [&](const StateRoot& root) { return root.height == checkpoint; });
+    return kept ? &trees_.at(checkpoint) : nullptr;
+}
+
+void CheckpointTaker::release_below(Height height) {
+    // The newest stays: what comes next starts from it.
+    while (progress_.kept.size() > 1 && progress_.kept.front().height < height) {
+        trees_.erase(progress_.kept.front().height);
+        progress_.kept.erase(progress_.kept.begin());
+        released_ = true;
+    }
+}
+
+Result<bool> CheckpointTaker::work(std::size_t records_max) {
+    if (options_.interval == 0) {
+        return false;
+    }
+    const auto due = is_due();
+    if (!due) {
+        return due;
+    }
+    if (*due) {
+        return take(std::max<std::size_t>(records_max, 1)).map([] { return true; });
+    }
+    return forget(std::max<std::size_t>(records_max, 1));
+}
+
+Result<bool> CheckpointTaker::is_due() const {
+    if (progress_.taking != Height(0)) {
+        return true;
+    }
+    auto txn = store_.begin_read();
+    if (!txn) {
+        return tl::unexpected(txn.error());
+    }
+    return read_meta(**txn).map(
+        [this](const std::optional<StateMeta>& meta) { return meta && meta->height >= next_checkpoint(); });
+}
+
+Result<void> CheckpointTaker::take(std::size_t records_max) {
+    if (progress_.taking == Height(0)) {
+        // Two versions of each bucket are stored: from here on they are the newest checkpoint's and the next one's.
+        // That next one is executed, so a committed header carries the newest one's root: it is the stable one.
+        release_below(progress_.newest().height);
+        progress_.taking = next_checkpoint();
+        progress_.next = 0;
+        trees_[progress_.taking] = trees_[progress_.newest().height];
+    }
+    const auto step = read_step(records_max);
+    if (!step) {
+        return tl::unexpected(step.error());
+    }
+    return write_step(*step);
+}
+
+Result<CheckpointTaker::Step> CheckpointTaker::read_step(std::size_t records_max) const {
+    auto txn = store_.begin_read();
+    if (!txn) {
+        return tl::unexpected(txn.error());
+    }
+    const auto meta = read_meta(**txn);
+    if (!meta) {
+        return tl::unexpected(meta.error());
+    }
+    if (!*meta || (*meta)->height < progress_.taking) {
+        return fail(Errc::corrupted, "the state is behind the checkpoint that is being taken of it");
+    }
+    const CheckpointReader reader(**txn, progress_.taking, (*meta)->height, options_.interval);
+    PreCursor changed(**txn, progress_.newest().height);
+    Step step;
+    std::size_t records = 0;
+    auto moved = changed.start(progress_.next);
+    for (; moved && changed.record(); moved = changed.advance(), ++records) {
+        const PreRecord& record = *changed.record();
+        const Bucket bucket = bucket_of(record.name);
+        if (records >= records_max && step.buckets.count(bucket) == 0) {
+            step.next = bucket;
+            return step;
+        }
+        auto known = step.buckets.find(bucket);
+        if (known == step.buckets.end()) {
+            auto leaves = read_leaves(**txn, bucket);
+            if (!leaves) {
+                return tl::unexpected(leaves.error());
+            }
+            known = step.buckets.emplace(bucket, std::move(*leaves)).first;
+        }
+        const auto content = reader.content(record.name, record.table, record.key);
+        if (!content) {
+            return tl::unexpected(content.error());
+        }
+        set_leaf(known->second, record, *content);
+    }
+    if (!moved) {
+        return tl::unexpected(moved.error());
+    }
+    step.next = buckets;
+    return step;
+}
+
+Result<void> CheckpointTaker::write_step(const Step& step) {
+    auto begun = store_.begin_write();
+    if (!begun) {
+        return tl::unexpected(begun.error());
+    }
+    WriteTxn& txn = **begun;
+    DigestTree& tree = trees_[progress_.taking];
+    for (const auto& [bucket, leaves] : step.buckets) {
+        auto node = read_node(txn, bucket);
+        if (!node) {
+            return tl::unexpected(node.error());
+        }
+        if (node->newest.since != progress_.taking) {
+            node->previous = node->newest;
+        }
+        node->newest = {progress_.taking, bucket_digest(leaves_of(leaves))};
+        tree.set_bucket(bucket, node->newest.digest);
+        if (auto done = write_leaves(txn, bucket, leaves).and_then([&] { return write_node(txn, bucket, *node); });
+            !done) {
+            return done;
+        }
+    }
+    CheckpointProgress after = progress_;
+    after.next = step.next;
+    const bool taken = step.next == buckets;
+    if (taken) {
+        tree.update();
+        after.kept.push_back({progress_.taking, tree.root()});
+        after.taking = Height(0);
+        after.next = 0;
+    }
+    if (auto done = write_progress(txn, after); !done) {
+        return done;
+    }
+    // A root that was told to others stays known here.
+    if (auto done = txn.commit(taken ? Durability::synced : Durability::lazy); !done) {
+        return done;
+    }
+    progress_ = std::move(after);
+    released_ = false;
+    return {};
+}
+
+Result<bool> CheckpointTaker::forget(std::size_t records_max) {
+    const Height oldest = progress_.kept.front().height;
+    const auto to_forget = [&](const ReadTxn& txn) -> Result<std::optional<Bytes>> {
+        const auto first = txn.seek(pre_table, {});
+        if (!first) {
+            return tl::unexpected(first.error());
+        }
+        if (!*first) {
+            return std::optional<Bytes>();
+        }
+        const auto parsed = parse_pre_key((*first)->key);
+        if (!parsed) {
+            return tl::unexpected(parsed.error());
+        }
+        return parsed->first < oldest ? std::optional(Bytes((*first)->key.begin(), (*first)->key.end()))
+                                      : std::optional<Bytes>();
+    };
+    if (!released_) {
+        auto txn = store_.begin_read();
+        if (!txn) {
+            return tl::unexpected(txn.error());
+        }
+        const auto first = to_forget(**txn);
+        if (!first || !*first) {
+            return first.map([](const std::optional<Bytes>&) { return false; });
+        }
+    }
+    auto begun = store_.begin_write();
+    if (!begun) {
+        return tl::unexpected(begun.error());
+    }
+    WriteTxn& txn = **begun;
+    for (std::size_t i = 0; i < records_max; ++i) {
+        const auto key = to_forget(txn);
+        if (!key) {
+            return tl::unexpected(key.error());
+        }
+        if (!*key) {
+            break;
+        }
+        if (auto erased = txn.erase(pre_table, **key); !erased) {
+            return tl::unexpected(erased.error());
+        }
+    }
+    return write_progress(txn, progress_).and_then([&] { return txn.commit(Durability::lazy); }).map([&] {
+        released_ = false;
+        return true;
+    });
+}
+
+}  // namespace loyal::kvstore

@@ -1,0 +1,52 @@
+// Takes a checkpoint in bounded steps: the records that changed since the one before, bucket by bucket, out of `pre`.
+// A step reads in one short transaction and writes in another: what a record was at a checkpoint does not change while
+// the executor goes on. Also forgets what no checkpoint needs any more. See checkpoints.h for threads and errors.
+#pragma once
+
+#include <map>
+
+#include "kvstore/checkpoint_reader.h"
+#include "kvstore/checkpoint_tables.h"
+#include "kvstore/checkpoints.h"
+#include "kvstore/store.h"
+
+namespace loyal::kvstore {
+
+class CheckpointTaker {
+ public:
+    CheckpointTaker(Store& store, CheckpointOptions options) : store_(store), options_(options) {}
+    // Reads where the last process stopped; Errc::corrupted when the digests do not give the roots.
+    [[nodiscard]] Result<void> load();
+
+    // One step; false when there is nothing to do.
+    [[nodiscard]] Result<bool> work(std::size_t records_max);
+    void release_below(consensus::Height height);
+
+    // Those kept, ascending; the first may be genesis.
+    [[nodiscard]] const std::vector<StateRoot>& kept() const { return progress_.kept; }
+    // Null when it is not kept.
+    [[nodiscard]] const DigestTree* tree(consensus::Height checkpoint) const;
+    [[nodiscard]] std::uint64_t interval() const { return options_.interval; }
+
+ private:
+    struct Step {
+        std::map<Bucket, BucketLeaves> buckets;
+        Bucket next = 0;  // the first bucket that was not looked at
+    };
+    [[nodiscard]] consensus::Height next_checkpoint() const {
+        return progress_.newest().height.plus(options_.interval);
+    }
+    [[nodiscard]] Result<bool> is_due() const;
+    [[nodiscard]] Result<void> take(std::size_t records_max);
+    [[nodiscard]] Result<Step> read_step(std::size_t records_max) const;
+    [[nodiscard]] Result<void> write_step(const Step& step);
+    [[nodiscard]] Result<bool> forget(std::size_t records_max);
+
+    Store& store_;
+    CheckpointOptions options_;
+    CheckpointProgress progress_;
+    std::map<consensus::Height, DigestTree> trees_;  // of what is kept and of what is being taken
+    bool released_ = false;                          // the stored progress still names checkpoints that are not kept
+};
+
+}  // namespace loyal::kvstore
