@@ -1,7 +1,11 @@
 #include "replica/background.h"
 
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
+#include <system_error>
 #include <utility>
 
 #include "replica/serve_committed.h"
@@ -10,6 +14,13 @@ namespace loyal::replica {
 namespace {
 
 constexpr std::chrono::seconds look_every{1};
+// Below the threads that serve clients; what those leave is plenty.
+constexpr int nice_level = 5;
+constexpr std::size_t chunk_bytes_max = std::size_t{48} << 20;
+constexpr int requests_per_peer_max = 64;
+constexpr int client_requests_max = 512;
+// Blocks of the log that are read again each second.
+constexpr std::uint64_t scrubbed_per_look = 200;
 
 }  // namespace
 
@@ -21,9 +32,39 @@ std::uint64_t free_bytes(const std::filesystem::path& path) {
     return static_cast<std::uint64_t>(info.f_bavail) * info.f_frsize;
 }
 
-Background::Background(const kvstore::ConsensusLog& log, const kvstore::Store& kv, std::filesystem::path data,
-                       Inbox<ServedRange>& served, Inbox<DiskUse>& disk)
-    : log_(log), kv_(kv), data_(std::move(data)), served_(served), disk_(disk), thread_([this] { run(); }) {}
+std::uint64_t total_bytes(const std::filesystem::path& path) {
+    struct statvfs info {};
+    if (::statvfs(path.c_str(), &info) != 0) {
+        return 0;
+    }
+    return static_cast<std::uint64_t>(info.f_blocks) * info.f_frsize;
+}
+
+std::uint64_t allocated_bytes(const std::filesystem::path& path) {
+    constexpr std::uint64_t stat_block_bytes = 512;  // stat(2)
+    std::uint64_t total = 0;
+    std::error_code error;
+    for (std::filesystem::recursive_directory_iterator at(path, error), end; !error && at != end; at.increment(error)) {
+        struct stat info {};
+        if (::lstat(at->path().c_str(), &info) == 0) {
+            total += static_cast<std::uint64_t>(info.st_blocks) * stat_block_bytes;
+        }
+    }
+    return total;
+}
+
+Background::Background(const kvstore::ConsensusLog& log, KeeperOptions options, Inbox<ServedRange>& served,
+                       Inbox<KeeperEvent>& events, Inbox<DiskUse>& disk)
+    : log_(log),
+      data_(options.setup.data),
+      served_(served),
+      disk_(disk),
+      keeper_(options, log, [&events](KeeperEvent event) { events.push(std::move(event)); }) {
+    for (std::size_t i = 0; i < options.replicas; ++i) {
+        requests_[consensus::ReplicaId(static_cast<std::uint16_t>(i))] = 0;
+    }
+    thread_ = std::thread([this] { run(); });
+}
 
 Background::~Background() {
     stop();
@@ -36,21 +77,92 @@ void Background::stop() {
     }
 }
 
-void Background::run() {
-    auto next_look = std::chrono::steady_clock::now();
-    while (!queue_.stopped()) {
-        for (const consensus::ServeCommitted& request : queue_.take_until(next_look)) {
-            served_.push({request.to, read_committed(log_, request)});
+void Background::submit(BackgroundTask task) {
+    if (const auto* chunk = std::get_if<TakeChunk>(&task)) {
+        const std::size_t bytes = chunk->chunk.content ? chunk->chunk.content->size() + 256 : 256;
+        if (chunk_bytes_.load() + bytes > chunk_bytes_max) {
+            return;
         }
+        chunk_bytes_ += bytes;
+    } else if (const auto* request = std::get_if<ServeState>(&task)) {
+        const auto waiting = requests_.find(request->to);
+        if (waiting == requests_.end() || waiting->second.load() >= requests_per_peer_max) {
+            return;
+        }
+        ++waiting->second;
+    }
+    queue_.push(std::move(task));
+}
+
+void Background::run() {
+    (void)::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), nice_level);  // of this thread alone, on Linux
+    auto next_look = std::chrono::steady_clock::now();
+    auto next_step = next_look;
+    while (!queue_.stopped()) {
+        for (BackgroundTask& task : queue_.take_until(std::min(next_look, next_step))) {
+            std::visit([this](auto& one) { handle(one); }, task);
+        }
+        next_step = keeper_.step();
         if (std::chrono::steady_clock::now() >= next_look) {
+            scrub_log();
             look_at_disk();
             next_look = std::chrono::steady_clock::now() + look_every;
         }
     }
 }
 
+void Background::handle(const consensus::ServeCommitted& request) {
+    served_.push({request.to, read_committed(log_, request)});
+}
+
+bool Background::submit_client(ServeClient task) {
+    if (client_requests_.load() >= client_requests_max) {
+        return false;
+    }
+    ++client_requests_;
+    queue_.push(std::move(task));
+    return true;
+}
+
+void Background::handle(const ServeClient& task) {
+    --client_requests_;
+    keeper_.serve_client(task.link, task.nonce, task.request);
+}
+
+void Background::handle(const ServeState& task) {
+    --requests_.at(task.to);
+    keeper_.serve(task.to, task.request);
+}
+
+void Background::handle(const TakeChunk& task) {
+    chunk_bytes_ -= task.chunk.content ? task.chunk.content->size() + 256 : 256;
+    keeper_.chunk(task.from, task.chunk);
+}
+
 void Background::look_at_disk() {
-    disk_.push({free_bytes(data_), log_.used_bytes(), kv_.used_bytes()});
+    std::uint64_t state_bytes = 0;
+    std::error_code error;
+    for (std::filesystem::directory_iterator at(data_, error), end; !error && at != end; at.increment(error)) {
+        if (at->path().filename().string().starts_with("state.")) {
+            state_bytes += allocated_bytes(at->path());
+        }
+    }
+    disk_.push({free_bytes(data_), total_bytes(data_), log_.used_bytes(), state_bytes, log_.damaged_blocks().size()});
+}
+
+// Reads on through the committed blocks; what does not open is remembered by the log itself.
+void Background::scrub_log() {
+    for (std::uint64_t i = 0; i < scrubbed_per_look; ++i) {
+        if (next_scrubbed_ < log_.first_height() || next_scrubbed_ > log_.committed()) {
+            next_scrubbed_ = log_.first_height();
+            if (next_scrubbed_ > log_.committed()) {
+                return;
+            }
+        }
+        (void)log_.committed_block(next_scrubbed_);
+        next_scrubbed_ = next_scrubbed_.next();
+        blocks_scrubbed_.fetch_add(1, std::memory_order_relaxed);
+    }
 }
 
 }  // namespace loyal::replica

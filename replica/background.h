@@ -1,14 +1,18 @@
 // Background: the low-priority thread: serves committed ranges to peers that lag (rule N10; PROTOCOL.md §17: fetches
-// come out of a budget of their own) and looks after the disk once a second. It is the one reader of the consensus log.
+// come out of a budget of their own), does what is to be done with the state (state_transfer/keeper.h), scrubs the log
+// and looks after the disk once a second.
 #pragma once
 
 #include <atomic>
 #include <filesystem>
+#include <map>
 #include <thread>
+#include <variant>
 
 #include "consensus/input_effect.h"
 #include "kvstore/consensus_log.h"
 #include "replica/inbox.h"
+#include "replica/state_transfer/keeper.h"
 #include "replica/work_queue.h"
 
 namespace loyal::replica {
@@ -20,36 +24,88 @@ struct ServedRange {
 
 struct DiskUse {
     std::uint64_t free_bytes = 0;
+    std::uint64_t total_bytes = 0;  // of the file system
     std::uint64_t log_bytes = 0;
-    std::uint64_t kv_bytes = 0;
+    std::uint64_t kv_bytes = 0;            // of the state: allocated, all generations
+    std::uint64_t log_blocks_damaged = 0;  // committed blocks of the own log that cannot be read
 };
+
+struct KeepState {
+    std::uint64_t generation = first_generation;
+    std::unique_ptr<kvstore::Checkpoints> checkpoints;
+};
+struct LoseState {
+    bool diverged = false;
+};
+struct ReleaseBelow {
+    consensus::Height height;
+};
+struct ServeState {
+    consensus::ReplicaId to;
+    consensus::StateRequest request;
+};
+struct ServeClient {
+    std::uint64_t link = 0;
+    std::uint64_t nonce = 0;
+    std::optional<consensus::StateRequest> request;  // nothing: the newest checkpoint's certificate
+};
+struct TakeChunk {
+    consensus::ReplicaId from;
+    consensus::StateChunk chunk;
+};
+using BackgroundTask = std::variant<consensus::ServeCommitted, KeepState, LoseState, ReleaseBelow,
+                                    consensus::FetchState, ServeState, ServeClient, TakeChunk>;
 
 class Background {
  public:
     // References outlive it.
-    Background(const kvstore::ConsensusLog& log, const kvstore::Store& kv, std::filesystem::path data,
-               Inbox<ServedRange>& served, Inbox<DiskUse>& disk);
+    Background(const kvstore::ConsensusLog& log, KeeperOptions options, Inbox<ServedRange>& served,
+               Inbox<KeeperEvent>& events, Inbox<DiskUse>& disk);
     ~Background();
     Background(const Background&) = delete;
     Background& operator=(const Background&) = delete;
 
-    void serve(consensus::ServeCommitted request) { queue_.push(std::move(request)); }
+    // One caller's thread. What a peer makes waiting is bounded: beyond that it is dropped, and the peer asks again, or
+    // another one is asked.
+    void submit(BackgroundTask task);
+    // False: too much of clients waits already, nothing was taken.
+    [[nodiscard]] bool submit_client(ServeClient task);
     void stop();
+    [[nodiscard]] KeeperStatus state() const { return keeper_.status(); }
+    [[nodiscard]] std::uint64_t blocks_scrubbed() const { return blocks_scrubbed_.load(std::memory_order_relaxed); }
 
  private:
     void run();
+    void handle(const consensus::ServeCommitted& request);
+    void handle(KeepState& task) { keeper_.keep(task.generation, std::move(task.checkpoints)); }
+    void handle(const LoseState& task) { keeper_.lost(task.diverged); }
+    void handle(const ReleaseBelow& task) { keeper_.stable(task.height); }
+    void handle(const consensus::FetchState& target) { keeper_.fetch(target); }
+    void handle(const ServeState& task);
+    void handle(const ServeClient& task);
+    void handle(const TakeChunk& task);
     void look_at_disk();
+    void scrub_log();
 
     const kvstore::ConsensusLog& log_;
-    const kvstore::Store& kv_;
     std::filesystem::path data_;
     Inbox<ServedRange>& served_;
     Inbox<DiskUse>& disk_;
-    WorkQueue<consensus::ServeCommitted> queue_;
+    StateKeeper keeper_;
+    WorkQueue<BackgroundTask> queue_;
+    std::atomic<std::size_t> chunk_bytes_{0};                    // that wait here
+    std::map<consensus::ReplicaId, std::atomic<int>> requests_;  // of each peer that wait here; fixed keys
+    std::atomic<int> client_requests_{0};                        // that wait here, of all clients
+    consensus::Height next_scrubbed_;
+    std::atomic<std::uint64_t> blocks_scrubbed_{0};
     std::thread thread_;
 };
 
 // Bytes that this process may still write in the file system of `path`.
 [[nodiscard]] std::uint64_t free_bytes(const std::filesystem::path& path);
+// Size of that file system.
+[[nodiscard]] std::uint64_t total_bytes(const std::filesystem::path& path);
+// That the files below `path` occupy: holes do not count.
+[[nodiscard]] std::uint64_t allocated_bytes(const std::filesystem::path& path);
 
 }  // namespace loyal::replica

@@ -10,9 +10,10 @@ namespace {
 
 // A lazy write may be forgotten by a power cut; every so many generations one is synced, which bounds the replay.
 constexpr std::uint64_t sync_every = 8;
+constexpr std::chrono::milliseconds look_for_room_every{100};
 
-[[noreturn]] void state_failed(const char* what, const Error& error) {
-    fatal(fatal_code_of(error.code), std::string(what) + ": " + error.message);
+Error recovering() {
+    return {Errc::unavailable, "the state of this replica is being recovered"};
 }
 
 }  // namespace
@@ -37,6 +38,7 @@ void Executor::submit(ExecutorTask task) {
 }
 
 void Executor::stop() {
+    stopping_ = true;
     queue_.stop();
     if (thread_.joinable()) {
         thread_.join();
@@ -44,6 +46,21 @@ void Executor::stop() {
     to_write_.stop();
     if (writer_.joinable()) {
         writer_.join();
+    }
+}
+
+void Executor::abandon() {
+    failed_ = true;
+    stop();
+}
+
+// Damage is healed from the other replicas (docs/STORAGE.md); what the disk refuses is not.
+void Executor::state_failed(const char* what, const Error& error) {
+    if (error.code != Errc::corrupted) {
+        fatal(fatal_code_of(error.code), std::string(what) + ": " + error.message);
+    }
+    if (!failed_.exchange(true)) {
+        results_.push(StateFailed{{error.code, std::string(what) + ": " + error.message}});
     }
 }
 
@@ -63,10 +80,15 @@ void Executor::run() {
 }
 
 void Executor::handle(ExecuteTask& task) {
+    freeze_at_checkpoint();
+    if (no_room_ || failed_) {
+        return;  // the log has it
+    }
     const auto begin = std::chrono::steady_clock::now();
     Result<kvstore::ExecutedBlock> executed = machine_.execute(*task.block);
     if (!executed) {
         state_failed("a committed block cannot be executed", executed.error());
+        return;
     }
     execute_durations_.add(std::chrono::steady_clock::now() - begin);
     results_.push(std::move(*executed));
@@ -82,7 +104,11 @@ void Executor::handle(ExecuteTask& task) {
 }
 
 void Executor::handle(AdmitTask& task) {
-    Result<kvstore::AdmissionResult> result = machine_.admit(*task.envelope);
+    Result<kvstore::AdmissionResult> result =
+        failed_ ? Result<kvstore::AdmissionResult>(tl::unexpected(recovering())) : machine_.admit(*task.envelope);
+    if (!result && result.error().code == Errc::corrupted) {
+        state_failed("the state cannot be read", result.error());
+    }
     results_.push(AdmitDone{task.link, std::move(task.envelope), std::move(result)});
 }
 
@@ -92,25 +118,39 @@ void Executor::handle(ReadTask& task) {
                                fail(Errc::permission, "this client has no right to read")});
         return;
     }
-    Result<kvstore::ReadAnswer> answer = machine_.read(task.request.range);
+    Result<kvstore::ReadAnswer> answer =
+        failed_ ? Result<kvstore::ReadAnswer>(tl::unexpected(recovering())) : machine_.read(task.request.range);
+    if (!answer && answer.error().code == Errc::corrupted) {
+        state_failed("the state cannot be read", answer.error());
+        answer = tl::unexpected(recovering());
+    }
     results_.push(ReadDone{task.link, std::move(task.request), task.lock, std::move(answer)});
 }
 
 void Executor::freeze_if_due() {
-    if (writing_) {
+    if (writing_ || no_room_ || failed_) {
         return;
     }
     const auto now = std::chrono::steady_clock::now();
     const std::size_t bytes = machine_.overlay_bytes();
-    const bool due = bytes >= options_.freeze_bytes ||
+    const bool due = machine_.freeze_due() || bytes >= options_.freeze_bytes ||
                      (bytes > 0 && now - last_freeze_ >= std::chrono::milliseconds(options_.freeze_ms));
     if (!due) {
         return;
     }
     last_freeze_ = now;
+    const bool at_checkpoint = machine_.freeze_due();  // the log is cut only below what is durable
     if (machine_.freeze()) {
         writing_ = true;
-        to_write_.push(++generations_ % sync_every == 0);
+        to_write_.push(++generations_ % sync_every == 0 || at_checkpoint);
+    }
+}
+
+// A generation ends exactly at a checkpoint: the next block waits until the one before it is written.
+void Executor::freeze_at_checkpoint() {
+    while (!no_room_ && !failed_ && machine_.freeze_due()) {
+        drop_written(true);
+        freeze_if_due();
     }
 }
 
@@ -118,7 +158,11 @@ void Executor::drop_written(bool wait) {
     if (!writing_ || (!wait && written_.size() == 0)) {
         return;
     }
-    if (!written_.take().empty()) {
+    const std::deque<bool> written = written_.take();
+    if (!written.empty() && !written.back()) {
+        no_room_ = true;
+        writing_ = false;
+    } else if (!written.empty()) {
         machine_.drop_frozen();
         writing_ = false;
         overlay_bytes_.store(machine_.overlay_bytes(), std::memory_order_relaxed);
@@ -131,13 +175,30 @@ void Executor::run_writer() {
         for (const bool synced : to_write_.take()) {
             const auto begin = std::chrono::steady_clock::now();
             const auto durability = synced ? kvstore::Durability::synced : kvstore::Durability::lazy;
-            if (const Result<void> done = machine_.write_frozen(durability); !done) {
-                state_failed("the state store cannot be written", done.error());
-            }
+            const bool done = write_frozen(durability);
             write_durations_.add(std::chrono::steady_clock::now() - begin);
-            written_.push(true);
+            written_.push(done);
             queue_.push(WrittenTask{});
         }
+    }
+}
+
+// A full disk is waited for: the transaction is gone as a whole, and the log has what is not written. False: it was
+// still full when the replica had to stop.
+bool Executor::write_frozen(kvstore::Durability durability) {
+    for (;;) {
+        const Result<void> done = machine_.write_frozen(durability);
+        if (done) {
+            return true;
+        }
+        if (done.error().code != Errc::disk_full) {
+            state_failed("the state store cannot be written", done.error());
+            return false;
+        }
+        if (stopping_ || failed_) {
+            return false;
+        }
+        std::this_thread::sleep_for(look_for_room_every);
     }
 }
 
@@ -145,9 +206,12 @@ void Executor::final_write() {
     while (writing_) {
         drop_written(true);
     }
-    if (machine_.freeze()) {
-        if (const Result<void> done = machine_.write_frozen(kvstore::Durability::synced); !done) {
-            state_failed("the state store cannot be written", done.error());
+    if (failed_) {
+        return;
+    }
+    if (!no_room_ && machine_.freeze()) {
+        if (!write_frozen(kvstore::Durability::synced)) {
+            return;
         }
         machine_.drop_frozen();
     }

@@ -1,7 +1,8 @@
 // Executor: the thread that owns the state machine: executes committed blocks in order, asks about admission, answers
 // reads; all results come back in the order in which they were asked for. A second thread writes frozen generations of
-// the overlay to the `kv` store in the background (PROTOCOL.md D4). An error of the store while a
-// block is executed or the state is written ends the process.
+// the overlay to the `kv` store in the background (PROTOCOL.md D4). A state that turns out to be
+// damaged ends its use, once (StateFailed): from then on nothing is executed, read or written. An input or output error
+// ends the process.
 #pragma once
 
 #include <thread>
@@ -45,7 +46,11 @@ struct ReadDone {
     consensus::Height lock;
     Result<kvstore::ReadAnswer> answer;
 };
-using ExecutorResult = std::variant<kvstore::ExecutedBlock, AdmitDone, ReadDone>;
+// The state is damaged. Told once; reads that are asked for afterwards are Errc::unavailable.
+struct StateFailed {
+    Error error;
+};
+using ExecutorResult = std::variant<kvstore::ExecutedBlock, AdmitDone, ReadDone, StateFailed>;
 
 struct ExecutorOptions {
     std::size_t freeze_bytes = 8U << 20U;
@@ -63,8 +68,11 @@ class Executor {
     Executor& operator=(const Executor&) = delete;
 
     void submit(ExecutorTask task);
-    // Executes what waits, writes the whole state to disk and syncs it.
+    // Executes what waits, writes the whole state to disk and syncs it. A full disk is no obstacle: what does not fit
+    // is executed again from the log.
     void stop();
+    // Ends without writing anything more: the state is given up.
+    void abandon();
 
     [[nodiscard]] std::size_t waiting() const { return queue_.size(); }
     [[nodiscard]] std::size_t overlay_bytes() const { return overlay_bytes_.load(std::memory_order_relaxed); }
@@ -75,11 +83,14 @@ class Executor {
  private:
     void run();
     void run_writer();
+    [[nodiscard]] bool write_frozen(kvstore::Durability durability);
+    void state_failed(const char* what, const Error& error);
     void handle(ExecuteTask& task);
     void handle(AdmitTask& task);
     void handle(ReadTask& task);
     void handle(WrittenTask&) {}
     void freeze_if_due();
+    void freeze_at_checkpoint();
     // Takes over what the writer finished; with `wait`, waits for it.
     void drop_written(bool wait);
     void final_write();
@@ -92,7 +103,10 @@ class Executor {
     std::chrono::steady_clock::time_point last_freeze_;
     bool writing_ = false;      // executor thread's own view: a generation is with the writer
     WorkQueue<bool> to_write_;  // a generation is frozen; the value says whether to sync
-    WorkQueue<bool> written_;
+    WorkQueue<bool> written_;   // false: there was no room until the end
+    std::atomic<bool> stopping_{false};
+    std::atomic<bool> failed_{false};  // by either thread
+    bool no_room_ = false;             // executor thread's own view: the frozen generation stays unwritten
     std::uint64_t generations_ = 0;
     std::atomic<std::size_t> overlay_bytes_{0};
     std::atomic<std::uint64_t> durable_height_{0};

@@ -1,10 +1,15 @@
 #include "replica/log_writer.h"
 
-#include <iterator>
+#include <utility>
 
 #include "replica/fatal_of.h"
 
 namespace loyal::replica {
+namespace {
+
+constexpr std::chrono::milliseconds look_for_room_every{100};
+
+}  // namespace
 
 LogWriter::LogWriter(kvstore::ConsensusLog& log, Inbox<consensus::PersistId>& durable)
     : log_(log), durable_(durable), thread_([this] { run(); }) {}
@@ -14,6 +19,7 @@ LogWriter::~LogWriter() {
 }
 
 void LogWriter::stop() {
+    stopping_ = true;
     queue_.stop();
     if (thread_.joinable()) {
         thread_.join();
@@ -26,18 +32,51 @@ void LogWriter::run() {
         if (taken.empty()) {
             continue;
         }
-        const std::vector<consensus::Persist> group(std::make_move_iterator(taken.begin()),
-                                                    std::make_move_iterator(taken.end()));
+        const std::size_t count = taken.size();
+        std::vector<consensus::Persist> group;
+        for (consensus::Persist& one : taken) {
+            if (one.id.value != 0) {
+                group.push_back(std::move(one));
+            }
+        }
         const auto begin = std::chrono::steady_clock::now();
-        if (const Result<void> written = log_.append(group); !written) {
+        if (append(group)) {
+            durations_.add(std::chrono::steady_clock::now() - begin);
+            transactions_.fetch_add(1, std::memory_order_relaxed);
+            persists_.fetch_add(group.size(), std::memory_order_relaxed);
+            if (!group.empty()) {
+                durable_.push(group.back().id);
+            }
+        }
+        const std::lock_guard lock(mutex_);
+        finished_ += count;
+        written_.notify_all();
+    }
+}
+
+void LogWriter::flush() {
+    std::unique_lock lock(mutex_);
+    written_.wait(lock, [this] { return finished_ == submitted_; });
+}
+
+// False: the disk had no room until the end. What was not written was not said to anybody.
+bool LogWriter::append(const std::vector<consensus::Persist>& group) {
+    for (;;) {
+        const Result<void> written = log_.append(group);
+        if (written) {
+            waits_for_room_ = false;
+            return true;
+        }
+        if (written.error().code != Errc::disk_full) {
             fatal(fatal_code_of(written.error().code),
                   "the consensus log cannot be written, so this replica may not vote any more: " +
                       written.error().message);
         }
-        durations_.add(std::chrono::steady_clock::now() - begin);
-        transactions_.fetch_add(1, std::memory_order_relaxed);
-        persists_.fetch_add(group.size(), std::memory_order_relaxed);
-        durable_.push(group.back().id);
+        waits_for_room_ = true;
+        if (stopping_) {
+            return false;
+        }
+        std::this_thread::sleep_for(look_for_room_every);
     }
 }
 

@@ -127,6 +127,37 @@ void add_protocol(Page& page, const Report& report) {
     page.evidence(report.accusations_by);
 }
 
+void add_state(Page& page, const Report& report) {
+    const KeeperStatus& state = report.state;
+    page.gauge("loyal_stable_checkpoint_height", "Height of the newest stable checkpoint.",
+               report.core.stable_checkpoint.value);
+    page.gauge("loyal_checkpoint_height", "Height of the newest checkpoint whose root is known here.",
+               state.checkpoint.value);
+    page.gauge("loyal_recovering", "1 while this replica recovers its state or its votes.",
+               report.core.amnesiac || !report.core.state_lost.empty() ? 1 : 0);
+    page.counter("loyal_state_damaged_total", "Times that the state was found damaged.", state.damaged);
+    page.counter("loyal_state_repairs_total", "States that were installed by transfer or repair.",
+                 report.state_repairs);
+    page.counter("loyal_scrubbed_records_total", "Records of the state that the scrub has read.",
+                 state.records_scrubbed);
+    page.counter("loyal_scrub_rounds_total", "Times that the scrub came to the end of the state.", state.scrubs);
+    page.counter("loyal_scrubbed_blocks_total", "Blocks of the log that the scrub has read.",
+                 report.log_blocks_scrubbed);
+    page.gauge("loyal_log_damaged_blocks", "Committed blocks of the own log that cannot be read.",
+               report.log_blocks_damaged);
+    page.counter("loyal_transfers_total", "State transfers begun.", state.transfers);
+    page.gauge("loyal_transfer_buckets_done", "Buckets that the transfer has complete.",
+               state.transferring ? state.progress.buckets_done : 0);
+    page.gauge("loyal_transfer_records_fetched", "Records that the last transfer got from peers.",
+               state.progress.records_fetched);
+    page.gauge("loyal_transfer_records_local", "Records that the last transfer took from the own old state.",
+               state.progress.records_local);
+    page.gauge("loyal_transfer_bytes", "Bytes that the last transfer got from peers.", state.progress.bytes);
+    page.counter("loyal_transfer_peers_dropped_total", "Peers that answered a transfer wrongly.", state.peers_dropped);
+    page.counter("loyal_state_parts_served_total", "Parts of checkpoints that were sent to others.",
+                 state.parts_served);
+}
+
 void add_detector(Page& page, const Report& report) {
     const std::vector<consensus::PeerSuspicion>& peers = report.core.suspicion;
     const auto of_peer = [&](auto value) {
@@ -252,6 +283,7 @@ void add_resources(Page& page, const Report& report) {
 std::string metrics_text(const Report& report) {
     Page page;
     add_protocol(page, report);
+    add_state(page, report);
     add_detector(page, report);
     add_clock(page, report);
     add_clients(page, report);

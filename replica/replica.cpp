@@ -80,8 +80,11 @@ Replica::State::State(ReplicaOptions replica_options, crypto::Identity key, Open
     }
     pool.emplace(verifier, verified, verify_threads());
     log_writer.emplace(*data.log, durable);
-    executor.emplace(*data.machine, *data.kv_store, executor_results, ExecutorOptions{});
-    background.emplace(*data.log, *data.kv_store, data.path, served, disk);
+    if (data.state.machine) {
+        executor.emplace(*data.state.machine, *data.state.store, executor_results, ExecutorOptions{});
+    }
+    background.emplace(*data.log, keeper_options(), served, keeper_events, disk);
+    background->submit(KeepState{data.state.generation, std::move(data.state.checkpoints)});
 }
 
 Replica::State::~State() {
@@ -110,9 +113,15 @@ void Replica::State::run() {
             begin_stop(signal == SIGINT ? "SIGINT" : "SIGTERM");
         }
     });
-    spdlog::info("event=start replica={} replicas={} quorum={} executed={} committed={} entered={} crashed_before={}",
-                 options.id, membership.replicas.size(), membership.quorum().q, node.executed_height().value,
-                 data.recovered.committed.height.value, data.recovered.voting.entered.value, data.crashed_before);
+    spdlog::info(
+        "event=start replica={} replicas={} quorum={} executed={} committed={} entered={} crashed_before={} "
+        "executed_again={} opened_in_ms={}",
+        options.id, membership.replicas.size(), membership.quorum().q, node.executed_height().value,
+        data.recovered.committed.height.value, data.recovered.voting.entered.value, data.crashed_before,
+        data.executed_again, data.opened_in_ms);
+    for (const std::string& warning : data.warnings) {
+        spdlog::warn("event=recovery text=\"{}\"", warning);
+    }
     recover_evidence();
     node.start(clock.now_ms());
     begin_input();
@@ -124,7 +133,9 @@ void Replica::State::run() {
     background->stop();
     pool->stop();
     log_writer->stop();
-    executor->stop();
+    if (executor) {
+        executor->stop();
+    }
     mark_stopped(data.path);
     spdlog::info("event=stopped executed={}", node.executed_height().value);
 }

@@ -265,7 +265,11 @@ Result<std::string> Replica::State::obey(const DiskFault& fault) {
 Result<std::string> Replica::State::rot(std::uint64_t bits) {
     // Other bits each time, and the same ones in a repetition of the experiment.
     const std::uint64_t seed = (std::uint64_t{options.id} << 32U) + experiments->rotten_bits;
-    const auto in_state = rot_bits(*data.kv_store, kvstore::StateMachine::state_tables().size(), bits - bits / 2, seed);
+    if (!data.state.store) {
+        return fail(Errc::unavailable, "the state of this replica is being recovered; ask again later");
+    }
+    const auto in_state =
+        rot_bits(*data.state.store, kvstore::StateMachine::state_tables().size(), bits - bits / 2, seed);
     const auto in_log = in_state.and_then([&](std::uint64_t) {
         return rot_bits(*data.log_store, kvstore::ConsensusLog::log_tables().size(), bits / 2, seed + 1);
     });

@@ -1,5 +1,6 @@
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <utility>
 
@@ -22,6 +23,18 @@ constexpr int missed_ticks_max = 4;
 // Reasons that are counted one by one.
 constexpr std::size_t reasons_max = 64;
 
+// A small disk keeps an eighth of itself.
+std::uint64_t reserve_of(std::uint64_t total_bytes) {
+    return std::min(limits::disk_reserve_bytes, total_bytes / 8);
+}
+// The quota of the state: below the map, which LMDB cannot grow.
+constexpr std::uint64_t state_quota_bytes = limits::lmdb_map_bytes / 8 * 7;
+
+// True above `limit`, and then until an eighth of it is free again.
+bool exceeds(std::uint64_t used, std::uint64_t limit, bool already) {
+    return used > (already ? limit - limit / 8 : limit);
+}
+
 template <class T>
 bool over(T value, T limit, bool already) {
     return value > (already ? limit / 2 : limit);
@@ -36,6 +49,7 @@ void Replica::State::on_peer_state(consensus::ReplicaId peer, bool up, const std
     if (up) {
         peers_up.insert(peer);
         spdlog::info("event=peer_up peer={} address={}", peer.value, detail);
+        node.peer_up(peer);
     } else if (peers_up.erase(peer) > 0) {
         spdlog::info("event=peer_down peer={} why=\"{}\"", peer.value, detail);
     } else {
@@ -102,10 +116,11 @@ void Replica::State::on_bell() {
     auto messages = verified.take();
     auto ranges = served.take();
     auto disk_uses = disk.take();
+    auto of_state = keeper_events.take();
     if (stopping) {
         return;
     }
-    if (!on_disk_now.empty() || !executions.empty() || !messages.empty()) {
+    if (!on_disk_now.empty() || !executions.empty() || !messages.empty() || !of_state.empty()) {
         begin_input();
     }
     if (!on_disk_now.empty()) {
@@ -123,6 +138,9 @@ void Replica::State::on_bell() {
     }
     for (const DiskUse& use : disk_uses) {
         on_disk(use);
+    }
+    for (KeeperEvent& event : of_state) {
+        on_keeper_event(std::move(event));
     }
     relieve_pressure();
     flush();
@@ -189,6 +207,10 @@ void Replica::State::on_client_request(LinkId link, const consensus::ClientId& c
         answer_operator(link, wire::StatusReply{status->nonce, status_json(report())});
     } else if (const auto* fault = std::get_if<wire::Control>(&request)) {
         answer_control(link, client, *fault);
+    } else if (const auto* ask = std::get_if<wire::CheckpointAsk>(&request)) {
+        serve_client(link, client, {link, ask->nonce, std::nullopt});
+    } else if (auto* part = std::get_if<wire::StateAsk>(&request)) {
+        serve_client(link, client, {link, part->nonce, std::move(part->request)});
     }
 }
 
@@ -197,19 +219,19 @@ void Replica::State::on_executor_result(ExecutorResult result) {
         node.executed(*block);
     } else if (auto* admission = std::get_if<AdmitDone>(&result)) {
         if (!admission->result) {
-            set_alarm("state", "the state store cannot be read: " + admission->result.error().message);
-            kvstore::AdmissionResult refused;
+            kvstore::AdmissionResult refused;  // the state is being recovered
             refused.verdict = kvstore::Admission::invalid;
             node.admitted(admission->link, std::move(admission->envelope), std::move(refused));
         } else {
             node.admitted(admission->link, std::move(admission->envelope), std::move(*admission->result));
         }
     } else if (auto* answer = std::get_if<ReadDone>(&result)) {
-        if (!answer->answer &&
-            (answer->answer.error().code == Errc::corrupted || answer->answer.error().code == Errc::io)) {
+        if (!answer->answer && answer->answer.error().code == Errc::io) {
             set_alarm("state", "the state store cannot be read: " + answer->answer.error().message);
         }
         node.read_done(answer->link, answer->request, answer->lock, answer->answer);
+    } else if (const auto* failed = std::get_if<StateFailed>(&result)) {
+        lose_state(failed->error.message);
     }
 }
 
@@ -230,21 +252,17 @@ void Replica::State::on_disk(const DiskUse& use) {
         disk_use.free_bytes = 0;
     }
     const bool was_full = alarms.contains("disk_full");
-    const std::uint64_t reserve = limits::disk_reserve_bytes + (was_full ? limits::disk_reserve_bytes / 8 : 0);
-    if (disk_use.free_bytes < reserve) {
-        set_alarm("disk_full", "the disk of the data folder is nearly full: writes are refused until space is freed");
-        node.refuse_writes(wire::RefusalCode::disk_full);
-    } else if (was_full) {
-        clear_alarm("disk_full");
-        node.refuse_writes(std::nullopt);
-    }
-    const std::uint64_t quota =
+    const std::uint64_t reserve = reserve_of(use.total_bytes);
+    const bool full = disk_use.free_bytes < reserve + (was_full ? reserve / 8 : 0);
+    raise("disk_full", full, "the disk of the data folder is nearly full: writes are refused until space is freed");
+    const std::uint64_t log_quota =
         options.cluster.log_quota_bytes == 0 ? limits::log_quota_bytes : options.cluster.log_quota_bytes;
-    if (use.log_bytes > quota) {
-        set_alarm("log_quota", "the consensus log is larger than log_quota_bytes");
-    } else {
-        clear_alarm("log_quota");
-    }
+    const bool long_log = exceeds(use.log_bytes, log_quota, alarms.contains("log_quota"));
+    raise("log_quota", long_log,
+          "the consensus log is larger than log_quota_bytes: writes are refused until old records are dropped");
+    const bool big_state = exceeds(use.kv_bytes, state_quota_bytes, alarms.contains("state_quota"));
+    raise("state_quota", big_state, "the state fills its file: writes are refused until keys are deleted");
+    node.refuse_writes(full || long_log || big_state ? std::optional(wire::RefusalCode::disk_full) : std::nullopt);
 }
 
 // ---- Time and batches
@@ -269,6 +287,7 @@ void Replica::State::on_tick() {
     if (next_tick <= now) {
         next_tick = now + tick;
     }
+    watch_state();
     watch_progress();
     relieve_pressure();
     flush();
@@ -300,7 +319,7 @@ void Replica::State::flush() {
 
 void Replica::State::relieve_pressure() {
     const std::size_t log_queue = log_writer->waiting();
-    const std::size_t executor_queue = executor->waiting();
+    const std::size_t executor_queue = executor ? executor->waiting() : 0;
     const std::size_t verify_queue = pool->waiting();
     const bool slow_clients = over(log_queue, log_queue_clients, clients_paused) ||
                               over(executor_queue, executor_queue_clients, clients_paused) ||

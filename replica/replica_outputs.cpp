@@ -53,10 +53,17 @@ void Replica::State::persist(consensus::Persist persist) {
 }
 
 void Replica::State::execute(consensus::BlockPtr block) {
-    executor->submit(ExecuteTask{std::move(block)});
+    if (executor) {  // otherwise the state is lost, and the core that comes with the next one asks again
+        executor->submit(ExecuteTask{std::move(block)});
+    }
 }
 
 void Replica::State::admit(LinkId link, crypto::Verified<consensus::Envelope> envelope) {
+    if (!executor) {
+        executor_results.push(AdmitDone{link, std::move(envelope),
+                                        fail(Errc::unavailable, "the state of this replica is being recovered")});
+        return;
+    }
     executor->submit(AdmitTask{link, std::move(envelope)});
 }
 
@@ -65,7 +72,7 @@ void Replica::State::read(LinkId link, wire::Read request, consensus::Height loc
     if (client == client_of.end()) {
         return;  // closed meanwhile
     }
-    if (executor->waiting() > limits::pending_reads_max) {
+    if (!executor || executor->waiting() > limits::pending_reads_max) {
         executor_results.push(
             ReadDone{link, std::move(request), lock, fail(Errc::unavailable, "too many reads wait here; ask again")});
         return;
@@ -76,7 +83,7 @@ void Replica::State::read(LinkId link, wire::Read request, consensus::Height loc
 void Replica::State::serve_committed(const consensus::ServeCommitted& request) {
     // One range at a time for each peer: it asks again when it has it.
     if (being_served.insert(request.to).second) {
-        background->serve(request);
+        background->submit(request);
     }
 }
 

@@ -23,6 +23,14 @@ void Replica::State::set_alarm(const std::string& name, const std::string& text)
     }
 }
 
+void Replica::State::raise(const std::string& name, bool wrong, const std::string& text) {
+    if (wrong) {
+        set_alarm(name, text);
+    } else {
+        clear_alarm(name);
+    }
+}
+
 void Replica::State::clear_alarm(const std::string& name) {
     if (alarms.erase(name) > 0) {
         spdlog::info("event=alarm_over name={}", name);
@@ -78,7 +86,7 @@ Report Replica::State::report() const {
     r.node = node.counters();
     r.executed = node.executed_height().value;
     r.executed_digest = node.executed_digest().hex();
-    r.durable_executed = executor->durable_height();
+    r.durable_executed = executor ? executor->durable_height() : 0;
     // One correct replica at least has committed so much: a liar alone must not make this replica look late.
     std::vector<consensus::Height> said = r.core.peer_committed;
     std::sort(said.begin(), said.end(), std::greater<>());
@@ -107,11 +115,11 @@ Report Replica::State::report() const {
 
     r.verify_queue = pool->waiting();
     r.log_queue = log_writer->waiting();
-    r.executor_queue = executor->waiting();
+    r.executor_queue = executor ? executor->waiting() : 0;
     r.outbound_bytes = peers.outbound_bytes();
     r.waiting_sends = node.waiting_sends();
     r.waiting_reads = node.waiting_reads();
-    r.overlay_bytes = executor->overlay_bytes();
+    r.overlay_bytes = executor ? executor->overlay_bytes() : 0;
     r.clients_paused = clients_paused;
     r.peers_paused = peers_paused;
     r.log_bytes = disk_use.log_bytes;
@@ -120,8 +128,8 @@ Report Replica::State::report() const {
     r.log_transactions = log_writer->transactions();
     r.log_persists = log_writer->persists();
     r.log_durations = &log_writer->durations();
-    r.execute_durations = &executor->execute_durations();
-    r.state_durations = &executor->write_durations();
+    r.execute_durations = executor ? &executor->execute_durations() : nullptr;
+    r.state_durations = executor ? &executor->write_durations() : nullptr;
     r.clock_behind_wall_s = static_cast<double>(clock.behind_wall_us()) * 1e-6;
     r.clock_steps = clock_steps.count();
     r.clock = node.clock_view();
@@ -129,6 +137,17 @@ Report Replica::State::report() const {
     r.executes = std::chrono::steady_clock::now() - progress_at < stuck_after;
     for (const auto& [name, text] : alarms) {
         r.alarms.push_back(text);
+    }
+    r.state = background->state();
+    r.state_repairs = state_repairs;
+    r.log_blocks_scrubbed = background->blocks_scrubbed();
+    r.log_blocks_damaged = disk_use.log_blocks_damaged;
+    if (r.core.amnesiac) {
+        r.alarms.emplace_back(
+            "amnesiac: this replica may have forgotten votes and takes no part until it has recovered");
+    }
+    if (!r.core.state_lost.empty()) {
+        r.alarms.push_back("the state is being recovered: " + r.core.state_lost + "; " + progress_text(r.state));
     }
     if (r.core.halted) {
         r.alarms.push_back("halted: " + r.core.halt_reason);

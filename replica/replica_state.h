@@ -54,7 +54,7 @@ struct Replica::State final : NodePort {
     void admit(LinkId link, crypto::Verified<consensus::Envelope> envelope) override;
     void read(LinkId link, wire::Read request, consensus::Height lock) override;
     void serve_committed(const consensus::ServeCommitted& request) override;
-    void stable(const consensus::Stable& stable) override;  // replica_recovery.cpp
+    void stable(const consensus::Stable& checkpoint) override;  // replica_recovery.cpp
     void fetch_state(const consensus::FetchState& target) override;
     void serve_state(consensus::ReplicaId to, consensus::StateRequest request) override;
     void state_chunk(consensus::ReplicaId from, consensus::StateChunk chunk) override;
@@ -77,6 +77,18 @@ struct Replica::State final : NodePort {
     void on_executor_result(ExecutorResult result);
     void on_served(ServedRange range);
     void on_disk(const DiskUse& use);
+
+    // ---- Checkpoints, state transfer, repair (replica_recovery.cpp)
+    [[nodiscard]] KeeperOptions keeper_options() const;
+    void on_keeper_event(KeeperEvent event);
+    void lose_state(const std::string& why);
+    // A client's backup (client_state.cpp).
+    void serve_client(LinkId link, const consensus::ClientId& client, ServeClient task);
+    void on_client_answer(AnswerClient answer);
+    void install(StateRebuilt whole);
+    void drain_log();
+    // Now and then: what depends on how far the state and the log are on disk.
+    void watch_state();
     void on_tick();
     void arm_tick();
     // Call before the first input of a batch; the batch ends when nothing more is ready.
@@ -95,6 +107,7 @@ struct Replica::State final : NodePort {
     [[nodiscard]] HttpAnswer http_answer(const std::string& path) const;
     void set_alarm(const std::string& name, const std::string& text);
     void clear_alarm(const std::string& name);
+    void raise(const std::string& name, bool wrong, const std::string& text);  // one or the other
     void watch_progress();
     void watch_clock();
 
@@ -149,6 +162,7 @@ struct Replica::State final : NodePort {
     Inbox<consensus::PersistId> durable{bell};
     Inbox<ServedRange> served{bell};
     Inbox<DiskUse> disk{bell};
+    Inbox<KeeperEvent> keeper_events{bell};
 
     PeerTransport peers;
     ClientGateway clients;
@@ -171,6 +185,11 @@ struct Replica::State final : NodePort {
     std::vector<consensus::Evidence> evidence;  // all that the log holds and will hold; bounded by the core
     std::uint64_t accusations = 0;              // of this run
     std::map<std::pair<std::uint16_t, std::string>, std::uint64_t> accusations_by;
+    std::optional<StateRebuilt> rebuilt;  // waits until the log can be written
+    consensus::Height stable_checkpoint;  // below which the log may go
+    consensus::Height log_released;
+    bool loss_told = false;  // to the background thread
+    std::uint64_t state_repairs = 0;
     consensus::Height progress_height;
     std::chrono::steady_clock::time_point progress_at;
     std::chrono::steady_clock::time_point clocks_compared_at;

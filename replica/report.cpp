@@ -76,6 +76,22 @@ Json detector_json(const Report& report) {
     return json;
 }
 
+// Of the state transfer under way; null when there is none.
+Json transfer_json(const Report& report) {
+    if (report.core.state_lost.empty() || !report.state.transferring) {
+        return {};
+    }
+    const FetchProgress& progress = report.state.progress;
+    return {{"checkpoint", report.state.target.value},
+            {"phase", report.state.phase},
+            {"buckets", progress.buckets_done},
+            {"of", progress.buckets_total},
+            {"records_fetched", progress.records_fetched},
+            {"records_local", progress.records_local},
+            {"bytes", progress.bytes},
+            {"peers_dropped", progress.peers_dropped}};
+}
+
 // Since start: what this replica sent to others, signed, checked, synced and executed.
 Json costs_json(const Report& report) {
     return {{"messages", report.peer_frames_out},   {"bytes", report.peer_bytes_out},
@@ -94,6 +110,12 @@ std::string role_of(const Report& report) {
     if (report.core.halted) {
         return "halted";
     }
+    if (!report.core.state_lost.empty()) {
+        return report.core.state_lost.starts_with("diverged") ? "diverged" : "recovering";
+    }
+    if (report.core.amnesiac) {
+        return "recovering";
+    }
     // More than two windows behind: it fetches blocks rather than taking part.
     if (lag_of(report) > 2 * limits::window_max) {
         return "recovering";
@@ -102,8 +124,19 @@ std::string role_of(const Report& report) {
 }
 
 bool is_healthy(const Report& report) {
-    return report.peer_links + 1 >= report.quorum && report.executes && !report.core.halted &&
-           role_of(report) != "recovering";
+    const std::string role = role_of(report);
+    return report.peer_links + 1 >= report.quorum && report.executes && !report.core.halted && role != "recovering" &&
+           role != "diverged";
+}
+
+std::string progress_text(const KeeperStatus& state) {
+    if (!state.transferring) {
+        return "waiting for a checkpoint that a quorum certified";
+    }
+    const std::size_t percent =
+        100 * state.progress.buckets_done / std::max<std::size_t>(1, state.progress.buckets_total);
+    const std::string share = state.phase == "fetching" ? ", " + std::to_string(percent) + " %" : std::string();
+    return state.phase + " the state of height " + std::to_string(state.target.value) + share;
 }
 
 std::string status_json(const Report& report) {
@@ -113,7 +146,7 @@ std::string status_json(const Report& report) {
     json["role"] = role_of(report);
     json["view"] = report.core.entered.value;
     json["executed"] = report.executed;
-    json["stable_checkpoint"] = nullptr;
+    json["stable_checkpoint"] = report.core.stable_checkpoint.value;
     json["lag"] = lag_of(report);
     json["clock"] = clock_json(report);
     json["suspicion"] = suspicion_json(report);
@@ -125,6 +158,7 @@ std::string status_json(const Report& report) {
     json["detector"] = detector_json(report);
     json["costs"] = costs_json(report);
     json["accusations"] = report.accusations;
+    json["transfer"] = transfer_json(report);
     return json.dump();
 }
 

@@ -10,6 +10,7 @@
 
 #include "replica/durations.h"
 #include "replica/node.h"
+#include "replica/state_transfer/keeper.h"
 
 namespace loyal::replica {
 
@@ -47,7 +48,10 @@ struct Report {
     std::uint64_t clock_steps = 0;  // of the wall clock
     ClockView clock;
     std::uint64_t verifications = 0;  // of signatures
-    bool executes = true;             // what is committed gets executed
+    KeeperStatus state;
+    std::uint64_t state_repairs = 0;  // states that were installed
+    std::uint64_t log_blocks_scrubbed = 0, log_blocks_damaged = 0;
+    bool executes = true;  // what is committed gets executed
     std::vector<std::string> alarms;
 };
 
@@ -55,6 +59,8 @@ struct Report {
 // Heights by which the peers' highest commit is ahead of what is executed here.
 [[nodiscard]] std::uint64_t lag_of(const Report& report);
 [[nodiscard]] bool is_healthy(const Report& report);
+// "fetching the state of height 640, 31 %".
+[[nodiscard]] std::string progress_text(const KeeperStatus& state);
 
 [[nodiscard]] std::string metrics_text(const Report& report);
 [[nodiscard]] std::string status_json(const Report& report);

@@ -20,6 +20,7 @@ using consensus::ReplicaId;
 constexpr std::uint64_t claimed_heights = 1'000'000;
 constexpr std::size_t repeats_max = 100;                             // unasked answers after each question
 constexpr std::size_t repeated_bytes_max = std::size_t{256} << 10U;  // a larger answer is not repeated
+constexpr std::size_t chunks_at_once = 40;                           // of a state, where one was asked for
 
 enum class Way : std::uint8_t { corrupt, withhold, endless };
 
@@ -41,6 +42,8 @@ class BadStateTransfer final : public FaultModel {
     [[nodiscard]] Blocks corrupted(Blocks answer);
     [[nodiscard]] std::vector<PeerSend> withheld(ReplicaId to, Blocks answer);
     [[nodiscard]] std::vector<PeerSend> endless(ReplicaId to, Blocks answer);
+    // Parts of a state (S6): falsified, kept back or denied, or far too many.
+    [[nodiscard]] std::vector<PeerSend> part_of_state(ReplicaId to, consensus::StateChunk chunk);
 
     FaultContext context_;
     Pen pen_;
@@ -61,6 +64,8 @@ std::vector<PeerSend> BadStateTransfer::to_peer(PeerSend send) {
             case Way::withhold: return withheld(send.to, std::move(*answer));
             case Way::endless: return endless(send.to, std::move(*answer));
         }
+    } else if (auto* chunk = std::get_if<consensus::StateChunk>(&send.message)) {
+        return part_of_state(send.to, std::move(*chunk));
     } else if (const auto* new_view = std::get_if<consensus::NewView>(&send.message);
                new_view != nullptr && new_view->leader != context_.self && next_way() != Way::endless) {
         return {};  // somebody asked for it
@@ -108,6 +113,31 @@ std::vector<PeerSend> BadStateTransfer::endless(ReplicaId to, Blocks answer) {
     }
     repeats_[to.value] = repeats_max;
     return old_ ? std::vector{PeerSend{to, *old_}} : std::vector<PeerSend>();
+}
+
+std::vector<PeerSend> BadStateTransfer::part_of_state(ReplicaId to, consensus::StateChunk chunk) {
+    const std::uint64_t draw = mix(context_.seed ^ ++draws_);
+    switch (next_way()) {
+        case Way::corrupt:
+            if (chunk.content != nullptr && !chunk.content->empty()) {
+                Bytes content = *chunk.content;
+                std::uint8_t& byte = content[draw % content.size()];
+                byte = static_cast<std::uint8_t>(byte ^ 1U);
+                chunk.content = std::make_shared<const Bytes>(std::move(content));
+            }
+            break;
+        case Way::withhold:
+            if (draw % 2 == 0) {
+                return {};
+            }
+            chunk.available = false;
+            chunk.content = std::make_shared<const Bytes>();
+            break;
+        case Way::endless: return std::vector<PeerSend>(chunks_at_once, PeerSend{to, chunk});
+    }
+    std::vector<PeerSend> out;
+    out.push_back(PeerSend{to, std::move(chunk)});
+    return out;
 }
 
 bool BadStateTransfer::from_peer(ReplicaId from, const consensus::PeerMessage& message) {

@@ -34,7 +34,8 @@ TEST(ReportTest, status_has_every_field_of_the_contract) {
     EXPECT_EQ(json["executed"], 10);
     EXPECT_EQ(json["lag"], 0);
     EXPECT_EQ(json["fault"], "none");
-    EXPECT_TRUE(json["stable_checkpoint"].is_null());
+    EXPECT_EQ(json["stable_checkpoint"], 0);
+    EXPECT_TRUE(json["transfer"].is_null());
     EXPECT_TRUE(json["clock"].contains("offset_ms"));
     EXPECT_TRUE(json["clock"].contains("uncertainty_ms"));
     EXPECT_TRUE(json["suspicion"].is_object());
@@ -160,6 +161,30 @@ TEST(ReportTest, roles) {
     EXPECT_EQ(lag_of(report), 990U);
     report.core.halted = true;
     EXPECT_EQ(role_of(report), "halted");
+}
+
+TEST(ReportTest, a_replica_that_recovers_says_so_and_is_not_healthy) {
+    Report report = healthy();
+    report.core.stable_checkpoint = consensus::Height(640);
+    report.core.state_lost = "a record does not match its seal";
+    report.state.transferring = true;
+    report.state.phase = "fetching";
+    report.state.target = consensus::Height(640);
+    report.state.progress.buckets_done = 32'768;
+    EXPECT_EQ(role_of(report), "recovering");
+    EXPECT_FALSE(is_healthy(report));
+    EXPECT_EQ(progress_text(report.state), "fetching the state of height 640, 50 %");
+    const auto json = nlohmann::json::parse(status_json(report));
+    EXPECT_EQ(json["stable_checkpoint"], 640);
+    EXPECT_EQ(json["transfer"]["buckets"], 32'768);
+    report.core.state_lost = "diverged: the root of the state at height 640 is not the one that a quorum certified";
+    EXPECT_EQ(role_of(report), "diverged");
+    EXPECT_FALSE(is_healthy(report));
+    report.core.state_lost.clear();
+    EXPECT_TRUE(is_healthy(report));
+    report.core.amnesiac = true;
+    EXPECT_EQ(role_of(report), "recovering");
+    EXPECT_FALSE(is_healthy(report));
 }
 
 TEST(ReportTest, healthy_needs_links_to_a_quorum_and_execution) {

@@ -61,6 +61,9 @@ struct FakeLog final : kvstore::ConsensusLog {
     [[nodiscard]] Result<void> append(const std::vector<consensus::Persist>& group) override {
         std::unique_lock lock(mutex);
         open.wait(lock, [this] { return !held; });
+        if (full) {
+            return fail(Errc::disk_full, "no space left");
+        }
         for (const consensus::Persist& one : group) {
             written.push_back(one.id.value);
         }
@@ -102,6 +105,7 @@ struct FakeLog final : kvstore::ConsensusLog {
         open.notify_all();
     }
 
+    std::atomic<bool> full{false};
     std::mutex mutex;
     std::condition_variable open;
     bool held = false;
@@ -148,12 +152,57 @@ TEST(LogWriterTest, stop_writes_what_was_handed_over) {
     EXPECT_EQ(log.written.size(), 100U);
 }
 
+// Nothing of the transaction is there, so nothing was promised: when there is room it is written as if for the first
+// time.
+TEST(LogWriterTest, a_full_disk_is_waited_for_and_nothing_is_called_durable_meanwhile) {
+    Waiter waiter;
+    Inbox<PersistId> durable(waiter.bell);
+    FakeLog log;
+    log.full = true;
+    LogWriter writer(log, durable);
+    writer.write({PersistId(1), {}});
+    while (!writer.waits_for_room()) {
+        std::this_thread::yield();
+    }
+    EXPECT_TRUE(durable.take().empty());
+    log.full = false;
+    const auto got = waiter.collect(durable, 1);
+    ASSERT_EQ(got.size(), 1U);
+    EXPECT_EQ(got[0].value, 1U);
+    EXPECT_EQ(log.written.size(), 1U);
+    log.full = true;
+    writer.write({PersistId(2), {}});
+    while (!writer.waits_for_room()) {
+        std::this_thread::yield();
+    }
+    writer.stop();
+    EXPECT_EQ(log.written.size(), 1U) << "an orderly stop does not wait for a full disk";
+    EXPECT_TRUE(durable.take().empty());
+}
+
+TEST(LogWriterTest, flush_waits_until_all_is_written_and_an_empty_persist_tells_nobody) {
+    Waiter waiter;
+    Inbox<PersistId> durable(waiter.bell);
+    FakeLog log;
+    LogWriter writer(log, durable);
+    writer.flush();
+    for (std::uint64_t id = 1; id <= 50; ++id) {
+        writer.write({PersistId(id), {}});
+    }
+    writer.write({});
+    writer.flush();
+    EXPECT_EQ(log.written.size(), 50U);
+    const auto ids = durable.take();
+    ASSERT_FALSE(ids.empty());
+    EXPECT_EQ(ids.back().value, 50U);
+}
+
 using WorkersDeathTest = ::testing::Test;
 
 TEST_F(WorkersDeathTest, a_log_that_cannot_be_written_ends_the_process_by_name) {
     struct Broken final : kvstore::ConsensusLog {
         [[nodiscard]] Result<void> append(const std::vector<consensus::Persist>&) override {
-            return fail(Errc::disk_full, "no space left");
+            return fail(Errc::io, "input/output error");
         }
         [[nodiscard]] Result<consensus::Recovered> recover(const consensus::BlockRef&) const override {
             return consensus::Recovered{};
@@ -180,7 +229,7 @@ TEST_F(WorkersDeathTest, a_log_that_cannot_be_written_ends_the_process_by_name) 
             writer.write({PersistId(1), {}});
             writer.stop();
         },
-        ::testing::ExitedWithCode(static_cast<int>(FatalCode::disk_full)), "disk_full");
+        ::testing::ExitedWithCode(static_cast<int>(FatalCode::io)), "fatal: io");
 }
 
 // ---- Executor
@@ -199,6 +248,9 @@ struct FakeMachine final : kvstore::StateMachine {
     [[nodiscard]] Result<kvstore::ReadAnswer> read(const kvstore::Range&) const override {
         kvstore::ReadAnswer answer;
         answer.executed = height;
+        if (damaged) {
+            return fail(Errc::corrupted, "a record does not match its seal");
+        }
         return answer;
     }
     [[nodiscard]] bool may_read(const consensus::ClientId& client) const override { return client.bytes[0] == 1; }
@@ -209,6 +261,7 @@ struct FakeMachine final : kvstore::StateMachine {
     [[nodiscard]] Height durable_height() const override { return Height(durable.load()); }
     [[nodiscard]] std::vector<std::pair<Height, crypto::Digest>> recent_digests() const override { return {}; }
     [[nodiscard]] std::size_t overlay_bytes() const override { return overlay + frozen; }
+    [[nodiscard]] bool freeze_due() const override { return false; }
     [[nodiscard]] bool freeze() override {
         if (overlay == 0 || frozen > 0) {
             return false;
@@ -219,6 +272,10 @@ struct FakeMachine final : kvstore::StateMachine {
     }
     [[nodiscard]] Result<void> write_frozen(kvstore::Durability durability) override {
         std::this_thread::sleep_for(write_takes);
+        ++attempts;
+        if (full) {
+            return fail(Errc::disk_full, "no space left");
+        }
         ++writes;
         synced += durability == kvstore::Durability::synced ? 1 : 0;
         durable.store(frozen_height.value);
@@ -228,9 +285,11 @@ struct FakeMachine final : kvstore::StateMachine {
 
     Height height, frozen_height;
     std::size_t overlay = 0, frozen = 0;
-    std::atomic<int> writes{0}, synced{0};
+    std::atomic<int> writes{0}, synced{0}, attempts{0};
+    std::atomic<bool> full{false};
     std::atomic<std::uint64_t> durable{0};
     std::chrono::milliseconds write_takes{0};
+    std::atomic<bool> damaged{false};
 };
 
 struct FakeStore final : kvstore::Store {
@@ -328,6 +387,31 @@ TEST(ExecutorTest, a_slow_disk_makes_execution_wait_so_that_the_overlay_stays_bo
     EXPECT_EQ(machine.durable_height().value, 200U);
 }
 
+TEST(ExecutorTest, a_full_disk_is_waited_for_and_reads_go_on) {
+    ExecutorRig rig({.freeze_bytes = 100, .freeze_ms = 1'000'000});
+    rig.machine.full = true;
+    rig.executor.submit(ExecuteTask{block_at(1)});
+    (void)rig.waiter.collect(rig.results, 1);
+    while (rig.machine.attempts < 2) {
+        std::this_thread::yield();
+    }
+    rig.executor.submit(ExecuteTask{block_at(2)});
+    EXPECT_EQ(rig.waiter.collect(rig.results, 1).size(), 1U);
+    EXPECT_EQ(rig.machine.writes, 0);
+    rig.machine.full = false;
+    rig.executor.stop();
+    EXPECT_EQ(rig.machine.durable, 2U);
+}
+
+TEST(ExecutorTest, stop_does_not_wait_for_a_full_disk) {
+    ExecutorRig rig({.freeze_bytes = 100, .freeze_ms = 1'000'000});
+    rig.machine.full = true;
+    rig.executor.submit(ExecuteTask{block_at(1)});
+    (void)rig.waiter.collect(rig.results, 1);
+    rig.executor.stop();
+    EXPECT_EQ(rig.machine.writes, 0) << "the log has the block";
+}
+
 TEST(ExecutorTest, stop_executes_what_waits_and_syncs_the_state) {
     ExecutorRig rig;
     for (std::uint64_t height = 1; height <= 30; ++height) {
@@ -338,6 +422,29 @@ TEST(ExecutorTest, stop_executes_what_waits_and_syncs_the_state) {
     EXPECT_EQ(rig.executor.durable_height(), 30U);
     EXPECT_EQ(rig.machine.synced, 1);
     EXPECT_EQ(rig.store.syncs, 1);
+}
+
+TEST(ExecutorTest, a_damaged_state_is_told_once_and_nothing_is_executed_read_or_written_any_more) {
+    ExecutorRig rig;
+    consensus::ClientId reader;
+    reader.bytes[0] = 1;
+    rig.executor.submit(ExecuteTask{block_at(1)});
+    ASSERT_EQ(rig.waiter.collect(rig.results, 1).size(), 1U);
+    rig.machine.damaged = true;
+    rig.executor.submit(ReadTask{1, reader, {}, Height(0)});
+    rig.executor.submit(ExecuteTask{block_at(2)});
+    rig.executor.submit(ReadTask{2, reader, {}, Height(0)});
+    const auto results = rig.waiter.collect(rig.results, 3);
+    ASSERT_EQ(results.size(), 3U);
+    EXPECT_EQ(std::get<StateFailed>(results[0]).error.code, Errc::corrupted);
+    for (std::size_t i = 1; i < 3; ++i) {
+        EXPECT_EQ(std::get<ReadDone>(results[i]).answer.error().code, Errc::unavailable) << "busy, and never data";
+    }
+    rig.machine.damaged = false;
+    rig.executor.stop();
+    EXPECT_EQ(rig.machine.executed().value, 1U);
+    EXPECT_EQ(rig.machine.writes, 0);
+    EXPECT_TRUE(rig.results.take().empty()) << "told once";
 }
 
 // ---- Background
@@ -386,9 +493,12 @@ TEST(BackgroundTest, serves_ranges_and_looks_at_the_disk) {
     Inbox<DiskUse> disk(waiter.bell);
     FakeLog log;
     log.stored = Height(10);
-    FakeStore store;
-    Background background(log, store, "/", served, disk);
-    background.serve(ask(1, 10, 0));
+    Inbox<KeeperEvent> events(waiter.bell);
+    KeeperOptions options;
+    options.setup.data = "/";
+    options.replicas = 4;
+    Background background(log, options, served, events, disk);
+    background.submit(ask(1, 10, 0));
     const auto ranges = waiter.collect(served, 1);
     ASSERT_EQ(ranges.size(), 1U);
     EXPECT_EQ(ranges[0].to, ReplicaId(2));
@@ -400,7 +510,25 @@ TEST(BackgroundTest, serves_ranges_and_looks_at_the_disk) {
     ASSERT_FALSE(use.empty());
     EXPECT_GT(use[0].free_bytes, 0U);
     EXPECT_EQ(use[0].log_bytes, 123U);
-    EXPECT_EQ(use[0].kv_bytes, 456U);
+}
+
+TEST(BackgroundTest, without_checkpoints_a_part_of_a_state_is_not_available) {
+    Waiter waiter;
+    Inbox<ServedRange> served(waiter.bell);
+    Inbox<DiskUse> disk(waiter.bell);
+    Inbox<KeeperEvent> events(waiter.bell);
+    FakeLog log;
+    KeeperOptions options;
+    options.setup.data = "/";
+    options.replicas = 4;
+    Background background(log, options, served, events, disk);
+    background.submit(ServeState{ReplicaId(2), {Height(64), consensus::StatePart::leaves, 7, {}}});
+    const auto answers = waiter.collect(events, 1);
+    ASSERT_EQ(answers.size(), 1U);
+    const auto& answer = std::get<AnswerPeer>(answers[0]);
+    EXPECT_EQ(answer.to, ReplicaId(2));
+    EXPECT_EQ(answer.chunk.index, 7U);
+    EXPECT_FALSE(answer.chunk.available);
 }
 
 TEST(BackgroundTest, a_damaged_log_is_an_error_and_not_an_end) {
