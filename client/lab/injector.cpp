@@ -1,6 +1,7 @@
 #include "client/lab/injector.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -128,6 +129,13 @@ void Injector::perform(const Step& step) {
             break;
         case Step::Kind::kill:
         case Step::Kind::power_cut: kill(ids); break;
+        case Step::Kind::lose_disk:
+        case Step::Kind::roll_back_disk: kill(ids); [[fallthrough]];
+        case Step::Kind::save_disk:
+            for (const std::uint16_t id : ids) {
+                change_disk(step, id);
+            }
+            break;
         case Step::Kind::restart:
             for (const std::uint16_t id : ids) {
                 start(id);
@@ -165,15 +173,30 @@ void Injector::perform_net(const Step& step) {
 }
 
 void Injector::kill(const std::vector<std::uint16_t>& ids) {
-    for (const std::uint16_t id : ids) {
-        if (!cluster_.running(id)) {
-            continue;
-        }
-        cluster_.kill(id);
+    std::vector<std::uint16_t> running;
+    std::copy_if(ids.begin(), ids.end(), std::back_inserter(running),
+                 [this](std::uint16_t id) { return cluster_.running(id); });
+    cluster_.kill_at_once(running);
+    for (const std::uint16_t id : running) {
         dead_.insert(id);
         note(Event::Kind::crash, id, fmt::format("replica {} was killed (kill -9)", id));
         set_broken(fmt::format("dead {}", id), fmt::format("replica {}: dead", id));
     }
+}
+
+void Injector::change_disk(const Step& step, std::uint16_t id) {
+    const Result<void> done = step.kind == Step::Kind::lose_disk   ? cluster_.lose_disk(id)
+                              : step.kind == Step::Kind::save_disk ? cluster_.save_disk(id)
+                                                                   : cluster_.roll_back_disk(id);
+    if (!done) {
+        failure(fmt::format("replica {}: {}", id, done.error().message));
+        return;
+    }
+    const char* what = step.kind == Step::Kind::lose_disk   ? "its disk is lost"
+                       : step.kind == Step::Kind::save_disk ? "a copy of its disk was taken"
+                                                            : "its disk is an old copy again";
+    note(step.kind == Step::Kind::save_disk ? Event::Kind::note : Event::Kind::inject, id,
+         fmt::format("replica {}: {}", id, what));
 }
 
 void Injector::start(std::uint16_t id) {

@@ -44,6 +44,7 @@ class Injector {
     void tell(std::uint16_t id, const std::string& line);
     void perform_net(const Step& step);
     void kill(const std::vector<std::uint16_t>& ids);
+    void change_disk(const Step& step, std::uint16_t id);
     void start(std::uint16_t id);
     void expect_refusal(std::uint16_t id);
     void note(Event::Kind kind, std::optional<std::uint16_t> replica, const std::string& text);

@@ -28,9 +28,13 @@ Result<fs::path> make_scratch() {
     return fs::path(pattern);
 }
 
-// init writes the default timers; the scenario's go in before any replica starts. They are no part of the cluster's id.
-Result<void> write_timers(config::Cluster& cluster, const config::Timers& timers) {
-    cluster.timers = timers;
+// init writes the default timers and limits; the scenario's go in before any replica starts. They are no part of the
+// cluster's id.
+Result<void> write_settings(config::Cluster& cluster, const ClusterShape& shape) {
+    cluster.timers = shape.timers;
+    if (shape.checkpoint_interval != 0) {
+        cluster.checkpoint_interval = shape.checkpoint_interval;
+    }
     const fs::path path = cluster.directory / "cluster.toml";
     std::ofstream file(path, std::ios::binary | std::ios::trunc);
     file << config::render_cluster(cluster);
@@ -71,7 +75,7 @@ Result<std::unique_ptr<LabCluster>> LabCluster::create(const Scenario& scenario,
     if (!made) {
         return tl::unexpected(made.error());
     }
-    if (const auto written = write_timers(made->cluster, scenario.cluster.timers); !written) {
+    if (const auto written = write_settings(made->cluster, scenario.cluster); !written) {
         return tl::unexpected(written.error());
     }
     return std::unique_ptr<LabCluster>(
@@ -109,6 +113,55 @@ Result<void> LabCluster::start(std::uint16_t id) {
     }
     processes_.insert_or_assign(id, std::move(*started));
     return {};
+}
+
+void LabCluster::kill_at_once(const std::vector<std::uint16_t>& ids) {
+    for (const std::uint16_t id : ids) {
+        if (const auto found = processes_.find(id); found != processes_.end()) {
+            (void)found->second.signal(SIGKILL);
+        }
+    }
+    for (const std::uint16_t id : ids) {
+        kill(id);
+    }
+}
+
+fs::path LabCluster::saved_path(std::uint16_t id) const {
+    return cluster_.directory / "saved" / std::to_string(id);
+}
+
+Result<void> LabCluster::save_disk(std::uint16_t id) {
+    const auto process = processes_.find(id);
+    if (process != processes_.end()) {
+        (void)process->second.signal(SIGSTOP);
+    }
+    std::error_code error;
+    fs::remove_all(saved_path(id), error);
+    fs::create_directories(saved_path(id).parent_path(), error);
+    fs::copy(cluster_.data_path(id), saved_path(id), fs::copy_options::recursive, error);
+    if (process != processes_.end()) {
+        (void)process->second.signal(SIGCONT);
+    }
+    return error ? Result<void>(fail(Errc::io, "its data folder cannot be copied: " + error.message()))
+                 : Result<void>();
+}
+
+Result<void> LabCluster::lose_disk(std::uint16_t id) {
+    std::error_code error;
+    fs::remove_all(cluster_.data_path(id), error);
+    return error ? Result<void>(fail(Errc::io, "its data folder cannot be removed: " + error.message()))
+                 : Result<void>();
+}
+
+Result<void> LabCluster::roll_back_disk(std::uint16_t id) {
+    std::error_code error;
+    if (!fs::exists(saved_path(id), error)) {
+        return fail(Errc::not_found, "no copy of its disk was taken before");
+    }
+    return lose_disk(id).and_then([&]() -> Result<void> {
+        fs::copy(saved_path(id), cluster_.data_path(id), fs::copy_options::recursive, error);
+        return error ? Result<void>(fail(Errc::io, "the copy cannot be put back: " + error.message())) : Result<void>();
+    });
 }
 
 void LabCluster::kill(std::uint16_t id) {

@@ -45,6 +45,13 @@ class LabCluster {
     [[nodiscard]] Result<void> start(std::uint16_t id);
     // SIGKILL; gone when this returns.
     void kill(std::uint16_t id);
+    void kill_at_once(const std::vector<std::uint16_t>& ids);
+    // ---- The disk of a replica: its data folder
+    // The replica stands still meanwhile, if it runs: what is copied is what a power cut would leave.
+    [[nodiscard]] Result<void> save_disk(std::uint16_t id);
+    // Of replicas that do not run.
+    [[nodiscard]] Result<void> lose_disk(std::uint16_t id);
+    [[nodiscard]] Result<void> roll_back_disk(std::uint16_t id);
     [[nodiscard]] bool running(std::uint16_t id) const { return processes_.contains(id); }
     // Processes that ended since the last call, as far as they were not killed here.
     [[nodiscard]] std::vector<Death> take_deaths();
@@ -57,6 +64,8 @@ class LabCluster {
  private:
     LabCluster(std::filesystem::path folder, bool keep, config::Cluster cluster, std::filesystem::path loyald)
         : folder_(std::move(folder)), keep_(keep), cluster_(std::move(cluster)), loyald_(std::move(loyald)) {}
+
+    [[nodiscard]] std::filesystem::path saved_path(std::uint16_t id) const;
 
     std::filesystem::path folder_;
     bool keep_;

@@ -125,7 +125,8 @@ class ScenarioParser {
     }
 
     void read_cluster(const toml::table& table, ClusterShape& cluster) {
-        TomlFields fields(table, "[cluster]", error_, {"replicas", "fault_model", "crash_mode", "store", "timing"});
+        TomlFields fields(table, "[cluster]", error_,
+                          {"replicas", "fault_model", "crash_mode", "store", "timing", "checkpoint_interval"});
         cluster.replicas = static_cast<std::uint16_t>(fields.number("replicas", 3, replicas_max, cluster.replicas));
         cluster.fault_model = fields.choice("fault_model", {"byzantine", "crash"}, 0) == 0
                                   ? consensus::FaultModel::byzantine
@@ -137,6 +138,8 @@ class ScenarioParser {
         }
         cluster.store =
             fields.choice("store", {"loyal", "last-write-wins"}, 0) == 0 ? Store::loyal : Store::last_write_wins;
+        cluster.checkpoint_interval = fields.number("checkpoint_interval", 4 * limits::window_default,
+                                                    limits::checkpoint_interval_max, cluster.checkpoint_interval);
         cluster.timing = static_cast<Timing>(fields.choice("timing", {"synchronous", "partial", "asynchronous"}, 1));
     }
 
@@ -196,15 +199,23 @@ class ScenarioParser {
             Step::Kind kind;
         };
         static constexpr Named actions[] = {
-            {"fault", Step::Kind::fault},         {"net", Step::Kind::net},
-            {"clock", Step::Kind::clock},         {"disk", Step::Kind::disk},
-            {"pause", Step::Kind::pause},         {"kill", Step::Kind::kill},
-            {"restart", Step::Kind::restart},     {"expect-restart-refused", Step::Kind::expect_restart_refused},
-            {"power-cut", Step::Kind::power_cut}, {"heal", Step::Kind::heal},
+            {"fault", Step::Kind::fault},
+            {"net", Step::Kind::net},
+            {"clock", Step::Kind::clock},
+            {"disk", Step::Kind::disk},
+            {"pause", Step::Kind::pause},
+            {"kill", Step::Kind::kill},
+            {"restart", Step::Kind::restart},
+            {"expect-restart-refused", Step::Kind::expect_restart_refused},
+            {"power-cut", Step::Kind::power_cut},
+            {"heal", Step::Kind::heal},
+            {"lose-disk", Step::Kind::lose_disk},
+            {"save-disk", Step::Kind::save_disk},
+            {"roll-back-disk", Step::Kind::roll_back_disk},
         };
         TomlFields fields(table, fmt::format("[[step]] {}", number), error_,
                           {"at", "fault", "net", "clock", "disk", "pause", "kill", "restart", "expect-restart-refused",
-                           "power-cut", "heal", "repeat", "every"});
+                           "power-cut", "lose-disk", "save-disk", "roll-back-disk", "heal", "repeat", "every"});
         const Named* action = nullptr;
         for (const Named& each : actions) {
             if (fields.has(each.key)) {
@@ -219,7 +230,7 @@ class ScenarioParser {
         if (action == nullptr) {
             fields.refuse("",
                           "it does nothing; give one of fault, net, clock, disk, pause, kill, restart, power-cut, "
-                          "heal, expect-restart-refused");
+                          "lose-disk, save-disk, roll-back-disk, heal, expect-restart-refused");
             return;
         }
         if (!fields.has("at")) {
@@ -227,7 +238,9 @@ class ScenarioParser {
         }
         const double at = fields.real("at", 0, scenario.times.total(), 0);
         std::string value;
-        if (action->kind == Step::Kind::heal || action->kind == Step::Kind::power_cut) {
+        const bool about_all =
+            action->kind == Step::Kind::heal || (action->kind == Step::Kind::power_cut && fields.is_flag(action->key));
+        if (about_all) {
             if (!fields.flag(action->key, true)) {
                 fields.refuse(action->key, "false does nothing; leave the step out");
             }
@@ -318,10 +331,21 @@ class ScenarioParser {
 
     // Only the living die, only the dead are started.
     void check_life(TomlFields& fields, const Scenario& scenario) {
-        std::set<std::uint16_t> dead;
+        std::set<std::uint16_t> dead, saved;
+        bool all_saved = false;         // somebody was, by role
         bool somebody_unknown = false;  // killed by role
         for (const Step& step : scenario.steps) {
-            const bool kills = step.kind == Step::Kind::kill || step.kind == Step::Kind::power_cut;
+            if (step.kind == Step::Kind::save_disk) {
+                all_saved = all_saved || step.target.role != Target::Role::ids;
+                saved.insert(step.target.ids.begin(), step.target.ids.end());
+            }
+            if (step.kind == Step::Kind::roll_back_disk && !all_saved &&
+                !std::includes(saved.begin(), saved.end(), step.target.ids.begin(), step.target.ids.end())) {
+                fields.refuse("step", fmt::format("at {} s a copy of a disk is to be put back, but none was taken "
+                                                  "before; give save-disk first",
+                                                  step.at_s));
+            }
+            const bool kills = ends_processes(step.kind);
             const bool starts = step.kind == Step::Kind::restart || step.kind == Step::Kind::expect_restart_refused;
             // A disk that fails, or a fault line that says so, may end a replica, too.
             const bool may_end =
@@ -458,6 +482,9 @@ const char* name_of(Step::Kind kind) {
         case Step::Kind::kill: return "kill";
         case Step::Kind::restart: return "restart";
         case Step::Kind::power_cut: return "power-cut";
+        case Step::Kind::lose_disk: return "lose-disk";
+        case Step::Kind::save_disk: return "save-disk";
+        case Step::Kind::roll_back_disk: return "roll-back-disk";
         case Step::Kind::expect_restart_refused: return "expect-restart-refused";
         case Step::Kind::heal: break;
     }
@@ -471,11 +498,14 @@ bool is_injection(const Step& step) {
         case Step::Kind::disk: return step.line != "mend";
         case Step::Kind::net_heal:
         case Step::Kind::restart:
+        case Step::Kind::save_disk:
         case Step::Kind::heal: return false;
         case Step::Kind::net:
         case Step::Kind::pause:
         case Step::Kind::kill:
         case Step::Kind::power_cut:
+        case Step::Kind::lose_disk:
+        case Step::Kind::roll_back_disk:
         case Step::Kind::expect_restart_refused: break;
     }
     return true;

@@ -32,6 +32,7 @@ struct ClusterShape {
     config::CrashMode crash_mode = config::CrashMode::recovery;
     Store store = Store::loyal;
     Timing timing = Timing::partial;
+    std::uint64_t checkpoint_interval = 0;  // blocks; 0: as a new cluster has it
     config::Timers timers;  // tenure 0 unless the file says otherwise: the primary stays who it is until it is deposed
 
     [[nodiscard]] consensus::Quorum quorum() const { return consensus::Quorum::of(fault_model, replicas); }
@@ -79,7 +80,10 @@ struct Step {
         pause,  // `target` stops for `pause_ms` and goes on
         kill,   // kill -9
         restart,
-        power_cut,               // kill -9 of all at once
+        power_cut,               // kill -9 of `target` at once
+        lose_disk,               // likewise, and its data folder is gone
+        save_disk,               // a copy of its data folder is taken, as it is in this moment
+        roll_back_disk,          // killed, and its data folder is the saved copy again
         expect_restart_refused,  // `target` is started and must refuse to
         heal,                    // everything but dead processes: faults none, network, clocks and disks as they were
     };
@@ -95,6 +99,11 @@ struct Step {
 [[nodiscard]] const char* name_of(Step::Kind kind);
 // True: puts something in force that was not; false: takes it away (none, mend, heal, restart).
 [[nodiscard]] bool is_injection(const Step& step);
+// Its target is dead afterwards, until something starts it.
+[[nodiscard]] constexpr bool ends_processes(Step::Kind kind) {
+    return kind == Step::Kind::kill || kind == Step::Kind::power_cut || kind == Step::Kind::lose_disk ||
+           kind == Step::Kind::roll_back_disk;
+}
 
 enum class Property : std::uint8_t { agreement, linearizable, durable, once, live };
 [[nodiscard]] const char* name_of(Property property);

@@ -61,6 +61,7 @@ class Translation {
         s.fault_model = cluster.fault_model;
         s.n = cluster.replicas;
         s.window = 8;
+        s.checkpoint_interval = cluster.checkpoint_interval;
         s.failures = cluster.fault_model == consensus::FaultModel::byzantine ? sim::Failures::byzantine
                      : cluster.crash_mode == config::CrashMode::stop         ? sim::Failures::crash_stop
                                                                              : sim::Failures::crash_recovery;
@@ -163,7 +164,16 @@ class Translation {
                     kill(at, id);
                 }
                 return {};
-            case Step::Kind::power_cut: add(at, FaultKind::power_cut); return {};
+            case Step::Kind::power_cut: {
+                FaultEvent& cut = add(at, FaultKind::power_cut);
+                for (const std::uint16_t id : step.target.ids) {
+                    cut.mask |= std::uint32_t{1} << id;
+                }
+                return {};
+            }
+            case Step::Kind::lose_disk: return add_to_each(step, at, FaultKind::lose_disk);
+            case Step::Kind::save_disk: return add_to_each(step, at, FaultKind::keep_image);
+            case Step::Kind::roll_back_disk: return add_to_each(step, at, FaultKind::roll_back);
             case Step::Kind::restart:
                 if (step.target.role == Target::Role::dead) {
                     add(at, FaultKind::restart_all);
@@ -174,6 +184,13 @@ class Translation {
                 return {};
             case Step::Kind::expect_restart_refused: return needs_processes("the refusal to start again");
             case Step::Kind::heal: return add_heal(at);
+        }
+        return {};
+    }
+
+    [[nodiscard]] Result<void> add_to_each(const Step& step, TimeUs at, FaultKind kind) {
+        for (const std::uint16_t id : who(step.target)) {
+            add(at, kind, id);
         }
         return {};
     }

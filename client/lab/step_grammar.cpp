@@ -244,9 +244,16 @@ Result<Step> parse_process_step(Step::Kind kind, const std::string& value, std::
     }
     Step step;
     step.target = std::move(*target);
-    const char* what = kind == Step::Kind::kill      ? "killed (kill -9)"
-                       : kind == Step::Kind::restart ? "started again"
-                                                     : "started again, which must be refused";
+    const char* what = "";
+    switch (kind) {
+        case Step::Kind::kill: what = "killed (kill -9)"; break;
+        case Step::Kind::power_cut: what = "power cut (kill -9 of all of them at once)"; break;
+        case Step::Kind::lose_disk: what = "killed, and its disk is lost"; break;
+        case Step::Kind::save_disk: what = "a copy of its disk is taken"; break;
+        case Step::Kind::roll_back_disk: what = "killed, and its disk is the copy again that was taken"; break;
+        case Step::Kind::restart: what = "started again"; break;
+        default: what = "started again, which must be refused"; break;
+    }
     step.text = fmt::format("{}: {}", words_of(step.target), what);
     return step;
 }
@@ -297,8 +304,15 @@ Result<Step> parse_step(Step::Kind kind, const std::string& value, std::uint16_t
         case Step::Kind::pause: step = parse_pause_step(value, replicas); break;
         case Step::Kind::kill:
         case Step::Kind::restart:
+        case Step::Kind::lose_disk:
+        case Step::Kind::save_disk:
+        case Step::Kind::roll_back_disk:
         case Step::Kind::expect_restart_refused: step = parse_process_step(kind, value, replicas); break;
         case Step::Kind::power_cut:
+            if (!value.empty()) {
+                step = parse_process_step(kind, value, replicas);
+                break;
+            }
             step->target = target_of(everybody(replicas));
             step->text = "power cut: all replicas killed at once";
             break;

@@ -38,6 +38,11 @@ std::string TomlFields::needed_text(std::string_view key) {
     return value;
 }
 
+bool TomlFields::is_flag(std::string_view key) const {
+    const toml::node* node = table_.get(key);
+    return node != nullptr && node->is_boolean();
+}
+
 bool TomlFields::flag(std::string_view key, bool absent) {
     const toml::node* node = table_.get(key);
     if (node == nullptr) {

@@ -25,6 +25,7 @@ class TomlFields {
     [[nodiscard]] bool has(std::string_view key) const { return table_.get(key) != nullptr; }
     [[nodiscard]] std::string text(std::string_view key, const std::string& absent);
     [[nodiscard]] std::string needed_text(std::string_view key);
+    [[nodiscard]] bool is_flag(std::string_view key) const;  // true or false, whichever
     [[nodiscard]] bool flag(std::string_view key, bool absent);
     [[nodiscard]] std::uint64_t number(std::string_view key, std::uint64_t min, std::uint64_t max,
                                        std::uint64_t absent);

@@ -166,6 +166,48 @@ TEST(Scenario, steps_happen_within_the_run_and_among_the_living) {
                 HasSubstr("expect-restart-refused"));
 }
 
+TEST(Scenario, disks_are_lost_and_put_back) {
+    const Scenario scenario = read(R"(
+[cluster]
+checkpoint_interval = 32
+[[step]]
+at = 1
+save-disk = 3
+[[step]]
+at = 2
+roll-back-disk = 3
+[[step]]
+at = 2.5
+restart = 3
+[[step]]
+at = 3
+lose-disk = "1,2"
+[[step]]
+at = 3.5
+restart = "1,2"
+[[step]]
+at = 4
+power-cut = "0,3"
+[[step]]
+at = 5
+restart = "0,3"
+)");
+    EXPECT_EQ(scenario.cluster.checkpoint_interval, 32U);
+    ASSERT_EQ(scenario.steps.size(), 7U);
+    EXPECT_EQ(scenario.steps[0].kind, Step::Kind::save_disk);
+    EXPECT_FALSE(is_injection(scenario.steps[0]));
+    EXPECT_EQ(scenario.steps[1].kind, Step::Kind::roll_back_disk);
+    EXPECT_EQ(scenario.steps[3].kind, Step::Kind::lose_disk);
+    EXPECT_EQ(scenario.steps[3].target.ids, (std::vector<std::uint16_t>{1, 2}));
+    EXPECT_EQ(scenario.steps[5].kind, Step::Kind::power_cut);
+    EXPECT_EQ(scenario.steps[5].target.ids, (std::vector<std::uint16_t>{0, 3}));
+    EXPECT_EQ(read("[[step]]\nat = 1\npower-cut = true\n").steps[0].target.ids.size(), 4U);
+    EXPECT_THAT(refusal("[[step]]\nat = 1\nroll-back-disk = 3\n"), HasSubstr("give save-disk first"));
+    EXPECT_THAT(refusal("[[step]]\nat = 1\nlose-disk = 4\n"), HasSubstr("0 to 3"));
+    EXPECT_THAT(refusal("[[step]]\nat = 1\nlose-disk = 3\n[[step]]\nat = 2\nkill = 3\n"), HasSubstr("it is dead"));
+    EXPECT_THAT(refusal("[cluster]\ncheckpoint_interval = 0\n"), HasSubstr("checkpoint_interval"));
+}
+
 TEST(Scenario, proof_is_expected_against_traitors_only) {
     EXPECT_THAT(refusal("[expect]\nevidence = [\"E1\"]\n"), HasSubstr("no traitor"));
     EXPECT_THAT(refusal("[[step]]\nat = 1\nfault = \"0 byzantine equivocate\"\n[expect]\nagainst = [1]\n"),
