@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "client/cli/command.h"
+#include "client/cli/init_options.h"
 #include "client/cli/log_view.h"
 #include "client/cli/replica_control.h"
 #include "client/process.h"
@@ -21,16 +22,6 @@ using Json = nlohmann::ordered_json;
 namespace {
 
 constexpr std::uint64_t down_grace_ms = 10'000;
-
-struct InitArguments {
-    config::InitOptions options;
-    std::vector<std::string> clients;  // NAME=PERMS
-    std::vector<CLI::Option*> given;   // all of init's options, to see whether any was given
-
-    [[nodiscard]] bool any() const {
-        return std::any_of(given.begin(), given.end(), [](const CLI::Option* option) { return option->count() > 0; });
-    }
-};
 
 struct ClusterArguments {
     std::string directory;
@@ -48,25 +39,9 @@ fs::path file_of(const fs::path& path) {
     return path.extension() == ".toml" ? path : path / "cluster.toml";
 }
 
-Answer<config::ClientRequest> parse_client(const std::string& text) {
-    const std::size_t equals = text.find('=');
-    if (equals == std::string::npos || equals == 0) {
-        return refuse_input(fmt::format("--client {}: write NAME=PERMS, such as app=read,write", text));
-    }
-    const Result<std::uint8_t> rights = config::parse_rights(text.substr(equals + 1));
-    if (!rights) {
-        return refuse_input(fmt::format("--client {}: {}", text, rights.error().message));
-    }
-    return config::ClientRequest{text.substr(0, equals), *rights};
-}
-
 Answer<config::Cluster> create(const fs::path& directory, InitArguments& arguments) {
-    for (const std::string& text : arguments.clients) {
-        const Answer<config::ClientRequest> client = parse_client(text);
-        if (!client) {
-            return tl::unexpected<Failure>(client.error());
-        }
-        arguments.options.clients.push_back(*client);
+    if (const Answer<void> clients = take_clients(arguments); !clients) {
+        return tl::unexpected<Failure>(clients.error());
     }
     Result<config::InitReport> report = config::init_cluster(directory, arguments.options);
     if (!report) {
@@ -131,10 +106,7 @@ Answer<Exit> init(const Globals& globals, ClusterArguments& arguments) {
 
 // What `up` was asked for must not silently differ from what is there.
 Answer<void> check_same(const config::Cluster& cluster, const InitArguments& init) {
-    const auto given = [&](const char* name) {
-        return std::any_of(init.given.begin(), init.given.end(),
-                           [&](const CLI::Option* option) { return option->check_name(name) && option->count() > 0; });
-    };
+    const auto given = [&](const char* name) { return init.has(name); };
     const bool same = (!given("--replicas") || init.options.replicas == cluster.replicas.size()) &&
                       (!given("--fault-model") || init.options.fault_model == cluster.fault_model) &&
                       (!given("--crash-mode") || init.options.crash_mode == cluster.crash_mode) &&
@@ -331,36 +303,6 @@ Answer<Exit> logs(const Globals& globals, const LogArguments& arguments) {
 
 void add_directory(CLI::App* command, ClusterArguments& arguments) {
     command->add_option("dir", arguments.directory, "The cluster's folder (default: --cluster)");
-}
-
-void add_init_options(CLI::App* command, InitArguments& init) {
-    config::InitOptions& options = init.options;
-    init.given = {
-        command->add_option("--replicas", options.replicas, "How many")->capture_default_str(),
-        command->add_option("--fault-model", options.fault_model, "byzantine (default, n >= 3f+1) or crash (n >= 2f+1)")
-            ->type_name("MODEL")
-            ->transform(CLI::CheckedTransformer(std::map<std::string, consensus::FaultModel>{
-                {"byzantine", consensus::FaultModel::byzantine}, {"crash", consensus::FaultModel::crash}})),
-        command
-            ->add_option("--crash-mode", options.crash_mode,
-                         "With crash: recovery (default), or stop: a replica that crashed may not return")
-            ->type_name("MODE")
-            ->transform(CLI::CheckedTransformer(std::map<std::string, config::CrashMode>{
-                {"recovery", config::CrashMode::recovery}, {"stop", config::CrashMode::stop}})),
-        command
-            ->add_option("--base-port", options.base_port,
-                         "Replica N listens on P+N (peers), P+100+N (clients), P+200+N (HTTP); 0: free ports")
-            ->capture_default_str(),
-        command->add_option("--hosts", options.hosts, "One a replica, separated by commas (default: all on 127.0.0.1)")
-            ->delimiter(','),
-        command->add_flag("--experiments", options.experiments, "Allow injected faults"),
-        command
-            ->add_option("--client", init.clients,
-                         "One more client with its rights, such as app=read,write; repeatable")
-            ->type_name("NAME=PERMS")};
-    // One argument an occurrence: what follows may be the folder.
-    init.given[4]->allow_extra_args(false);
-    init.given[6]->allow_extra_args(false);
 }
 
 void add_only(CLI::App* command, ClusterArguments& arguments) {

@@ -40,6 +40,8 @@ void add_fault_commands(CLI::App& app, CommandContext& context);
 void add_net_commands(CLI::App& app, CommandContext& context);
 void add_device_commands(CLI::App& app, CommandContext& context);
 void add_evidence_commands(CLI::App& app, CommandContext& context);
+void add_backup_command(CLI::App& app, CommandContext& context);
+void add_restore_command(CLI::App& app, CommandContext& context);
 void add_lab_commands(CLI::App& app, CommandContext& context);
 void add_version_command(CLI::App& app, CommandContext& context);
 

@@ -130,6 +130,19 @@ std::string fault_cell(const std::string& fault) {
     return shortened(fault.starts_with(kind) ? fault.substr(kind.size()) : fault, fault_bytes_max);
 }
 
+// How far a replica is that gets its state from the others.
+std::string transfer_line(const std::string& name, const Json& row) {
+    if (!row.contains("transfer") || !row["transfer"].is_object()) {
+        return "";
+    }
+    const Json& transfer = row["transfer"];
+    const double done = number_in(transfer, "buckets").value_or(0), of = number_in(transfer, "of").value_or(0);
+    return fmt::format(
+        "{}gets the state at height {} from the others: {:.0f} %, {:.0f} records fetched, {:.0f} its own\n", name,
+        cell(transfer.value("checkpoint", Json())), of > 0 ? 100 * done / of : 0,
+        number_in(transfer, "records_fetched").value_or(0), number_in(transfer, "records_local").value_or(0));
+}
+
 std::string uptime_cell(const Json& seconds) {
     if (!seconds.is_number()) {
         return "-";
@@ -172,6 +185,7 @@ std::string status_table(const Json& document) {
         if (fault_cell(fault).ends_with("…")) {
             below += name + "fault " + fault + "\n";
         }
+        below += transfer_line(name, row);
         const std::size_t alarms = row["alarms"].size();
         std::size_t shown = 0;
         for (const Json& alarm : row["alarms"]) {
