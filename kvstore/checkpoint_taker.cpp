@@ -198,9 +198,12 @@ Result<void> CheckpointTaker::write_step(const Step& step) {
         }
         node->newest = {progress_.taking, bucket_digest(leaves_of(leaves))};
         tree.set_bucket(bucket, node->newest.digest);
-        if (auto done = write_leaves(txn, bucket, leaves).and_then([&] { return write_node(txn, bucket, *node); });
-            !done) {
-            return done;
+        auto written = write_leaves(txn, bucket, leaves);
+        if (written) {
+            written = write_node(txn, bucket, *node);
+        }
+        if (!written) {
+            return written;
         }
     }
     CheckpointProgress after = progress_;
