@@ -113,6 +113,7 @@ int run(const std::vector<std::string>& arguments) {
         add_evidence_commands(app, context);
         add_backup_command(app, context);
         add_restore_command(app, context);
+        add_inspect_command(app, context);
         add_lab_commands(app, context);
         add_version_command(app, context);
         try {
