@@ -27,9 +27,9 @@ struct Arguments {
 std::string summary(const RunNumbers& n) {
     return fmt::format(
         "{} operations executed in {} blocks, {} answered, {} unknown; reads {} fast, {} ordered, {} failed; "
-        "{} messages, {} crashes, {} accusations",
+        "{} messages, {} crashes, {} accusations; {} states installed, {} times votes lost",
         n.operations, n.blocks, n.done, n.unknown, n.reads_fast, n.reads_ordered, n.reads_failed, n.messages, n.crashes,
-        n.accusations);
+        n.accusations, n.installs, n.amnesias);
 }
 
 double milliseconds(TimeUs time) {

@@ -118,6 +118,12 @@ void shape_workload(Scenario& s, Random& random, const Mix& mix) {
         w.operations = random.between(15, 60);
         w.keys = random.between(2, 12);
         s.faults_end_us = random.between(1'500, 3'500) * ms;
+        if (random.one_in(4)) {  // and for logs that no longer reach back to the first ones
+            w.operations = random.between(80, 120);
+            w.mix.puts = 60;
+            w.mix.ranges = 5;
+            s.faults_end_us = random.between(3'500, 4'500) * ms;
+        }
     }
     if (mix.uniform) {
         w = WorkloadShape();

@@ -1,10 +1,11 @@
 // The disk of a simulated replica: how its data is opened, written back, damaged and lost.
 #include <fmt/format.h>
 
+#include <iterator>
 #include <utility>
 
 #include "config/assert.h"
-#include "config/limits.h"
+#include "kvstore/kv_tables.h"
 #include "sim/sim_replica.h"
 
 namespace loyal::sim {
@@ -12,35 +13,84 @@ namespace loyal::sim {
 // ---- Opening
 
 bool SimReplica::open_data() {
-    auto log = kvstore::ConsensusLog::open(log_store_, context_.membership.context);
+    kvstore::LogOptions options;
+    options.lost = folder_gone_;
+    options.checkpoint_interval = context_.membership.checkpoint_interval;
+    auto log = kvstore::ConsensusLog::open(log_store_, context_.membership.context, options);
     if (!log) {
         disk_failed("cannot open its log", log.error());
         return false;
     }
     log_ = std::move(*log);
-    auto machine = kvstore::StateMachine::open(kv_store_, context_.state_options);
-    if (!machine) {
-        disk_failed("cannot open its state", machine.error());
+    folder_gone_ = false;
+    return open_state();
+}
+
+// False: the process has ended. A state that is damaged is none: it is fetched.
+bool SimReplica::open_state() {
+    state_lost_.clear();
+    const auto opened = [this]() -> Result<void> {
+        auto machine = kvstore::StateMachine::open(*kv_store_, context_.state_options);
+        if (!machine) {
+            return tl::unexpected(machine.error());
+        }
+        machine_ = std::move(*machine);
+        return open_checkpoints().and_then([this] { return execute_again(); });
+    }();
+    if (opened) {
+        return true;
+    }
+    if (opened.error().code != Errc::corrupted || !disk_may_fail()) {
+        disk_failed("cannot open its state", opened.error());
         return false;
     }
-    machine_ = std::move(*machine);
-    if (const auto done = execute_again(); !done) {
-        disk_failed("cannot execute its log again", done.error());
-        return false;
-    }
+    lose_state(opened.error().message);
     return true;
 }
 
 // Blocks that the log has and the state store has not, before there is a core: one at a time, so memory is bounded.
 Result<void> SimReplica::execute_again() {
-    return {};
+    for (consensus::Height next = machine_->executed().next();; next = next.next()) {
+        auto block = log_->committed_block(next);
+        if (!block && block.error().code != Errc::corrupted) {
+            return tl::unexpected(block.error());
+        }
+        if (!block || !*block) {
+            return {};  // the core fetches it
+        }
+        auto result = machine_->execute(***block);
+        if (!result) {
+            return tl::unexpected(result.error());
+        }
+        context_.trace.event("executed-again", id_.value, next.value, brief(result->digest));
+        context_.world.on_executed(id_, ***block, *result);
+        if (machine_->freeze()) {  // also where a checkpoint makes it due
+            if (auto written = machine_->write_frozen(kvstore::Durability::lazy); !written) {
+                return written;
+            }
+            machine_->drop_frozen();
+        }
+    }
 }
 
 Result<consensus::Recovered> SimReplica::recover_data() {
-    return log_->recover(machine_->executed_block()).map([this](consensus::Recovered&& recovered) {
-        recovered.executed_digests = machine_->recent_digests();
+    const consensus::BlockRef executed = machine_ ? machine_->executed_block() : consensus::BlockRef{};
+    return log_->recover(executed).map([this](consensus::Recovered&& recovered) {
+        if (machine_) {
+            recovered.executed_digests = machine_->recent_digests();
+        }
+        if (checkpoints_) {
+            recovered.roots = checkpoints_->roots();
+        }
+        recovered.state_lost = state_lost_;
         return std::move(recovered);
     });
+}
+
+std::unique_ptr<SimStore> SimReplica::new_state_store() {
+    auto store = std::make_unique<SimStore>(kvstore::StateMachine::state_tables().size(), Random(random_.next(), 2));
+    store->set_faults(log_store_.faults());
+    return store;
 }
 
 // ---- Errors
@@ -50,7 +100,22 @@ bool SimReplica::disk_may_fail() const {
 }
 
 void SimReplica::state_failed(const char* what, const Error& error) {
-    disk_failed(what, error);
+    if (error.code != Errc::corrupted || !disk_may_fail()) {
+        return disk_failed(what, error);
+    }
+    if (state_lost_.empty()) {
+        lose_state(fmt::format("{}: {}", what, error.message));
+        post([this, why = state_lost_] { node_->state_lost(why); });
+    }
+}
+
+void SimReplica::lose_state(std::string why) {
+    context_.trace.text([&] { return fmt::format("  replica {} loses its state: {}", id_.value, why); });
+    diverged_ = why.starts_with("diverged");
+    state_lost_ = std::move(why);
+    frozen_.reset();
+    ++generation_;
+    machine_.reset();
 }
 
 // What could not be made durable must not be relied on: the process ends (PROTOCOL.md D4), and what it had handed to
@@ -86,7 +151,7 @@ void SimReplica::end_process() {
         machine_.reset();
         log_.reset();
         log_store_.crash(random_);
-        kv_store_.crash(random_);
+        kv_store_->crash(random_);
         if (std::exchange(ended_itself_, false)) {
             context_.world.on_ended_itself(id_);
         }
@@ -96,25 +161,50 @@ void SimReplica::end_process() {
 // ---- Writing back
 
 void SimReplica::write_back() {
-    const DiskShape& disk = context_.scenario.disk;
-    if (machine_ && machine_->freeze()) {
-        const auto durability =
-            disk.write_back_synced || random_.one_in(8) ? kvstore::Durability::synced : kvstore::Durability::lazy;
-        after(disk.sync_min_us + random_.below(2 * ms), [this, durability] { write_frozen(durability); });
-    }
-    after(disk.write_back_us, [this] { write_back(); });
+    freeze();
+    after(context_.scenario.disk.write_back_us, [this] { write_back(); });
 }
 
-void SimReplica::write_frozen(kvstore::Durability durability) {
-    if (!machine_) {
+void SimReplica::freeze() {
+    if (!machine_ || frozen_ || !machine_->freeze()) {
         return;
     }
+    frozen_ = context_.scenario.disk.write_back_synced || random_.one_in(8) ? kvstore::Durability::synced
+                                                                            : kvstore::Durability::lazy;
+    ++generation_;
+    after(context_.scenario.disk.sync_min_us + random_.below(2 * ms), [this, written = generation_] {
+        if (written == generation_) {
+            write_frozen();
+        }
+    });
+}
+
+// A generation ends at each checkpoint (S3). False: the disk is not ready for that, or the state is gone.
+bool SimReplica::freeze_if_due() {
+    if (!machine_ || !machine_->freeze_due()) {
+        return true;
+    }
+    if (frozen_) {
+        write_frozen();
+    }
+    freeze();
+    return machine_ && !machine_->freeze_due();
+}
+
+void SimReplica::write_frozen() {
+    if (!machine_ || !frozen_) {
+        return;
+    }
+    const kvstore::Durability durability = *frozen_;
     const auto done = machine_->write_frozen(durability);
     if (!done && done.error().code == Errc::disk_full && disk_may_fail()) {
         // Nothing of it was written: no more is taken in, and it is tried again until there is room.
-        state_full_ = true;
-        refuse_writes(writes_refused_);
-        after(context_.scenario.disk.write_back_us, [this, durability] { write_frozen(durability); });
+        set_full(true);
+        after(context_.scenario.disk.write_back_us, [this, written = generation_] {
+            if (written == generation_) {
+                write_frozen();
+            }
+        });
         return;
     }
     if (!done) {
@@ -122,7 +212,15 @@ void SimReplica::write_frozen(kvstore::Durability durability) {
     }
     syncs_ += durability == kvstore::Durability::synced ? 1 : 0;
     machine_->drop_frozen();
-    if (std::exchange(state_full_, false)) {
+    frozen_.reset();
+    set_full(false);
+    release_log();
+    background_soon();  // a checkpoint may be due
+}
+
+void SimReplica::set_full(bool full) {
+    if (full_ != full) {
+        full_ = full;
         refuse_writes(writes_refused_);
     }
 }
@@ -131,13 +229,16 @@ void SimReplica::write_frozen(kvstore::Durability durability) {
 
 void SimReplica::set_disk_faults(const DiskFaults& faults) {
     disk_touched_ = disk_touched_ || faults.any();
-    log_store_.set_faults(faults);
-    kv_store_.set_faults(faults);
+    for (SimStore* store : {&log_store_, kv_store_.get(), next_store_.get()}) {
+        if (store != nullptr) {
+            store->set_faults(faults);
+        }
+    }
 }
 
 void SimReplica::rot(DiskPart part, bool hide) {
     disk_touched_ = true;
-    SimStore& store = part == DiskPart::log || (part == DiskPart::all && random_.one_in(2)) ? log_store_ : kv_store_;
+    SimStore& store = part == DiskPart::log || (part == DiskPart::all && random_.one_in(2)) ? log_store_ : *kv_store_;
     (void)(hide ? store.hide_record(random_) : store.flip_bit(random_));
 }
 
@@ -146,15 +247,17 @@ void SimReplica::lose_disk(DiskPart part) {
     disk_touched_ = true;
     if (part != DiskPart::state) {
         log_store_.lose();
+        folder_gone_ = true;
     }
     if (part != DiskPart::log) {
-        kv_store_.lose();
+        kv_store_->lose();
+        next_store_.reset();
     }
 }
 
 void SimReplica::keep_image() {
     log_image_ = log_store_.image();
-    kv_image_ = kv_store_.image();
+    kv_image_ = kv_store_->image();
 }
 
 bool SimReplica::roll_back(DiskPart part) {
@@ -167,13 +270,39 @@ bool SimReplica::roll_back(DiskPart part) {
         log_store_.put_back(*log_image_);
     }
     if (part != DiskPart::log) {
-        kv_store_.put_back(*kv_image_);
+        kv_store_->put_back(*kv_image_);
+        next_store_.reset();
     }
     return true;
 }
 
+// One value changes under a valid seal and a valid link, as if memory had failed before it was written.
 bool SimReplica::diverge() {
-    return false;
+    const kvstore::LinkedTable& keys = kvstore::linked_table(kvstore::StateTable::keys);
+    const SimStore::Table& table = kv_store_->table(keys.index());
+    if (table.size() < 2) {  // nothing but its end
+        return false;
+    }
+    const auto victim = std::next(table.begin(), static_cast<std::ptrdiff_t>(random_.below(table.size() - 1)));
+    const Bytes key = victim->first;
+    const auto entry = keys.open({victim->first, victim->second});
+    const auto old =
+        entry ? kvstore::decode_key_record(entry->content) : Result<kvstore::KeyView>(fail(Errc::corrupted, ""));
+    if (!old) {
+        return false;
+    }
+    kvstore::KeyRecord record{old->revision, old->created, old->version, old->timestamp,
+                              Bytes(old->value.begin(), old->value.end())};
+    record.value.push_back('!');
+    const kvstore::Link link = entry->link;
+    const DiskFaults faults = kv_store_->faults();
+    kv_store_->set_faults({});
+    auto txn = kv_store_->begin_write();
+    const bool done = txn && keys.overwrite(**txn, key, link, kvstore::encode_key_record(record)) &&
+                      (*txn)->commit(kvstore::Durability::lazy);
+    kv_store_->set_faults(faults);
+    disk_touched_ = disk_touched_ || done;
+    return done;
 }
 
 }  // namespace loyal::sim

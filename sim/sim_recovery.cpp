@@ -1,14 +1,368 @@
-// Checkpoints, state transfer and repair of a simulated replica.
+// Checkpoints, state transfer and repair of a simulated replica, as loyald's background thread and executor do them.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "config/limits.h"
+#include "replica/state_transfer/serve_state.h"
 #include "sim/sim_replica.h"
 
 namespace loyal::sim {
 
-void SimReplica::stable(const consensus::Stable& /*stable*/) {}
+namespace {
 
-void SimReplica::fetch_state(const consensus::FetchState& /*target*/) {}
+constexpr TimeUs background_us = 500;  // between two steps of low-priority work
+constexpr std::size_t records_a_step = 256;
+constexpr int fetch_steps_a_turn = 64;
 
-void SimReplica::serve_state(consensus::ReplicaId /*to*/, consensus::StateRequest /*request*/) {}
+// The checkpoints of the state in force, as far as they can be read. What is wrong with a record, the fetcher sees.
+class OldState final : public replica::LocalState {
+ public:
+    explicit OldState(const kvstore::Checkpoints& checkpoints)
+        : checkpoints_(checkpoints), roots_(checkpoints.roots()) {
+        std::reverse(roots_.begin(), roots_.end());
+    }
+    [[nodiscard]] std::vector<std::vector<kvstore::Leaf>> leaves(kvstore::Bucket bucket) override {
+        std::vector<std::vector<kvstore::Leaf>> found;
+        for (const kvstore::StateRoot& root : roots_) {
+            if (auto leaves = checkpoints_.leaves(root.height, bucket)) {
+                found.push_back(std::move(*leaves));
+            }
+        }
+        return found;
+    }
+    [[nodiscard]] std::vector<kvstore::StateRecord> records(const std::vector<kvstore::Leaf>& wanted) override {
+        std::vector<kvstore::StateRecord> found;
+        for (const kvstore::StateRoot& root : roots_) {
+            for (const kvstore::Leaf& leaf : wanted) {  // one by one: a damaged one takes no other with it
+                auto read = checkpoints_.records(root.height, {leaf.name}, limits::state_chunk_bytes_max);
+                if (read && !read->empty()) {
+                    found.push_back(std::move(read->front()));
+                }
+            }
+        }
+        return found;
+    }
 
-void SimReplica::state_chunk(consensus::ReplicaId /*from*/, consensus::StateChunk /*chunk*/) {}
+ private:
+    const kvstore::Checkpoints& checkpoints_;
+    std::vector<kvstore::StateRoot> roots_;  // newest first
+};
+
+}  // namespace
+
+kvstore::CheckpointOptions SimReplica::checkpoint_options() const {
+    return {kvstore::salt_of(context_.membership.context.cluster_id), context_.membership.checkpoint_interval};
+}
+
+// ---- Checkpoints
+
+Result<void> SimReplica::open_checkpoints() {
+    checkpoints_.reset();
+    roots_told_ = {};
+    if (context_.membership.checkpoint_interval == 0) {
+        return {};
+    }
+    return kvstore::Checkpoints::open(*kv_store_, checkpoint_options()).map([this](auto&& opened) {
+        checkpoints_ = std::forward<decltype(opened)>(opened);
+        roots_told_ = checkpoints_->roots();  // the core has them in Recovered
+    });
+}
+
+void SimReplica::background_soon() {
+    if (!background_scheduled_) {
+        background_scheduled_ = true;
+        after(background_us, [this] { background(); });
+    }
+}
+
+void SimReplica::background() {
+    background_scheduled_ = false;
+    if (paused()) {
+        background_scheduled_ = true;
+        return after(paused_until_ - context_.scheduler.now(), [this] { background(); });
+    }
+    bool more = false;
+    if (checkpoints_ && state_lost_.empty()) {
+        const auto worked = checkpoints_->work(records_a_step);
+        if (!worked && worked.error().code == Errc::disk_full && disk_may_fail()) {
+            after(context_.scenario.disk.write_back_us, [this] { background_soon(); });
+        } else if (!worked) {
+            return state_failed("checkpoint", worked.error());
+        } else {
+            more = *worked;
+            tell_roots();
+        }
+    }
+    if (fetch_) {
+        more = step_fetch() || more;
+    }
+    if (more) {
+        background_soon();
+    }
+}
+
+void SimReplica::tell_roots() {
+    const std::vector<kvstore::StateRoot> roots = checkpoints_->roots();
+    for (const kvstore::StateRoot& root : roots) {
+        if (std::find(roots_told_.begin(), roots_told_.end(), root) == roots_told_.end()) {
+            context_.trace.event("root", id_.value, root.height.value, brief(root.root));
+            context_.world.on_root(id_, root);
+            post([this, root] { node_->checkpoint_ready(root); });
+        }
+    }
+    roots_told_ = roots;
+}
+
+// Everything once per turn: what diverged or rotted where nobody reads is found as well.
+void SimReplica::scrub() {
+    after(scrub_us, [this] { scrub(); });
+    if (checkpoints_ && state_lost_.empty() && !paused()) {
+        for (bool wrapped = false; !wrapped;) {
+            const auto step = checkpoints_->scrub(records_a_step);
+            if (!step) {
+                return state_failed("scrub", step.error());
+            }
+            if (step->damage) {
+                return state_failed("scrub", Error{Errc::corrupted, *step->damage});
+            }
+            wrapped = step->wrapped;
+        }
+    }
+}
+
+void SimReplica::stable(const consensus::Stable& stable) {
+    if (!alive_for_call()) {
+        return;
+    }
+    context_.trace.event("stable", id_.value, stable.checkpoint.height.value);
+    if (checkpoints_ && state_lost_.empty()) {
+        checkpoints_->release_below(stable.checkpoint.height);
+        background_soon();
+    }
+    stable_ = stable.checkpoint.height;
+    release_log();
+}
+
+// D4: the log may forget what lies below a stable checkpoint once the state is durably complete for it.
+void SimReplica::release_log() {
+    if (machine_ && stable_.value > 0 && machine_->durable_height() >= stable_) {
+        log_->release_below(stable_);
+    }
+}
+
+// ---- Serving
+
+void SimReplica::serve_state(consensus::ReplicaId to, consensus::StateRequest request) {
+    if (!alive_for_call()) {
+        return;
+    }
+    after(context_.scenario.execute_us, [this, to, request = std::move(request)] {
+        if (!checkpoints_ || diverged_) {
+            return post([this, to, request] { node_->state_served(to, replica::no_such_checkpoint(request)); });
+        }
+        replica::ServedPart part = replica::serve_state_part(*checkpoints_, request);
+        if (part.error) {
+            return state_failed("checkpoint", *part.error);
+        }
+        post([this, to, chunk = std::move(part.chunk)] { node_->state_served(to, chunk); });
+    });
+}
+
+// ---- Fetching
+
+void SimReplica::fetch_state(const consensus::FetchState& target) {
+    if (!alive_for_call()) {
+        return;
+    }
+    context_.trace.event("fetch-state", id_.value, target.checkpoint.height.value);
+    target_ = target;
+    after(context_.scenario.execute_us, [this] { begin_fetch(); });
+}
+
+void SimReplica::begin_fetch() {
+    if (!target_) {
+        return;
+    }
+    if (target_->checkpoint.height.value == 0) {  // nothing was certified yet: all of it is executed again
+        fetch_.reset();
+        builder_.reset();
+        local_.reset();
+        next_store_ = new_state_store();
+        return install();
+    }
+    if (!next_store_ || (!fetch_ && is_of_target(*next_store_))) {
+        if (next_store_) {
+            return install();
+        }
+        next_store_ = new_state_store();
+    }
+    auto builder = kvstore::StateBuilder::begin(*next_store_, checkpoint_options(), target_->checkpoint);
+    if (!builder) {
+        return fetch_failed(builder.error());
+    }
+    if (fetch_) {
+        fetch_->retarget(target_->checkpoint, **builder);
+        builder_ = std::move(*builder);
+    } else {
+        builder_ = std::move(*builder);
+        replica::FetchOptions options;
+        options.self = id_;
+        options.replicas = context_.membership.replicas.size();
+        options.salt = checkpoint_options().salt;
+        options.peers.timeout_min_ms = 100;
+        options.peers.timeout_first_ms = 200;
+        options.peers.timeout_max_ms = 1'000;
+        options.peers.ask_again_ms = 200;
+        local_ = checkpoints_ ? std::unique_ptr<replica::LocalState>(std::make_unique<OldState>(*checkpoints_))
+                              : std::make_unique<replica::NoLocalState>();
+        fetch_ = std::make_unique<replica::StateFetch>(options, target_->checkpoint, *builder_, *local_);
+        fetch_tick();
+    }
+    background_soon();
+}
+
+void SimReplica::fetch_tick() {
+    if (fetch_) {
+        fetch_->tick(context_.scheduler.now_ms());
+        background_soon();
+        after(10 * ms, [this] { fetch_tick(); });
+    }
+}
+
+void SimReplica::state_chunk(consensus::ReplicaId from, consensus::StateChunk chunk) {
+    if (fetch_) {
+        fetch_->on_chunk(from, chunk);
+        background_soon();
+    }
+}
+
+bool SimReplica::step_fetch() {
+    bool more = true;
+    for (int i = 0; i < fetch_steps_a_turn && more; ++i) {
+        more = fetch_->work();
+    }
+    for (auto& [to, request] : fetch_->take_requests()) {
+        sent(request, to.value);
+        context_.world.peer_send(id_, {to}, request);
+    }
+    for (const replica::DroppedPeer& dropped : fetch_->take_dropped()) {
+        context_.trace.event("drop-peer", id_.value, dropped.peer.value);
+        context_.world.on_dropped(id_, dropped.peer, dropped.why);
+    }
+    if (fetch_->failed()) {
+        fetch_failed(*fetch_->failed());
+        return false;
+    }
+    if (fetch_->done()) {
+        fetch_.reset();
+        builder_.reset();
+        local_.reset();
+        if (is_of_target(*next_store_)) {
+            install();
+        }
+        return false;
+    }
+    return more;
+}
+
+// The state under the root holds the id of its block: a header of another block is a lie, and another one is waited
+// for.
+bool SimReplica::is_of_target(SimStore& state) {
+    const auto machine = kvstore::StateMachine::open(state, context_.state_options);
+    return machine && (*machine)->executed_block().height == target_->checkpoint.height &&
+           (*machine)->executed_block().id == consensus::header_id(context_.membership.context, target_->block);
+}
+
+// What was built is not the target: from the beginning. Anything else is the disk's.
+void SimReplica::fetch_failed(const Error& error) {
+    context_.trace.text([&] { return fmt::format("  replica {}: state transfer: {}", id_.value, error.message); });
+    fetch_.reset();
+    builder_.reset();
+    local_.reset();
+    if (error.code == Errc::conflict || (error.code == Errc::corrupted && disk_touched_)) {
+        next_store_.reset();
+        return after(background_us, [this] { begin_fetch(); });
+    }
+    if (error.code == Errc::disk_full && disk_may_fail()) {
+        return after(50 * ms, [this] { begin_fetch(); });
+    }
+    disk_failed("state transfer", error);
+}
+
+// ---- Switching
+
+// Within a step, when nothing is under way between node, log and executor.
+void SimReplica::install() {
+    post([this] {
+        const bool idle = unanswered_persists_ == 0 && undelivered_ == 0 && (!state_lost_.empty() || jobs_.empty());
+        if (!next_store_ || fetch_) {
+            return;  // another target came
+        }
+        if (!idle) {
+            return after(background_us, [this] { install(); });
+        }
+        switch_state();
+    });
+}
+
+void SimReplica::switch_state() {
+    const consensus::FetchState target = *std::exchange(target_, {});
+    const consensus::Height height = target.checkpoint.height;
+    context_.trace.event("install", id_.value, height.value);
+    jobs_.clear();
+    frozen_.reset();
+    ++generation_;
+    machine_.reset();
+    checkpoints_.reset();
+    diverged_ = false;
+    const auto logged = log_->committed_block(height);
+    const bool installed = height.value > 0 && !(logged && *logged);
+    if (installed) {
+        consensus::Persist record;
+        record.records.emplace_back(consensus::InstalledRecord{target.block});
+        if (const auto done = log_->append({record}); !done) {
+            return disk_failed("log", done.error());
+        }
+        context_.world.on_durable(id_, {record});
+    }
+    kv_store_ = std::move(next_store_);
+    if (!open_state()) {
+        return;
+    }
+    auto recovered = recover_data();
+    auto evidence = log_->evidence();
+    if (!recovered || !evidence) {
+        return disk_failed("cannot recover", recovered ? evidence.error() : recovered.error());
+    }
+    if (installed) {
+        recovered->installed = target.block;
+    }
+    context_.world.on_installed(id_, *recovered);
+    node_->restart(*recovered, *evidence);
+}
+
+// What the core found out by itself: that its state is not the certified one, or that it fell behind.
+void SimReplica::watch_state(const consensus::Status& status) {
+    if (!status.state_lost.empty() && state_lost_.empty()) {
+        lose_state(status.state_lost);
+    }
+    if (log_->truncating() && to_sync_.empty() && syncing_.empty() && !truncation_scheduled_) {
+        truncation_scheduled_ = true;
+        after(context_.scenario.disk.write_back_us, [this] { truncate_log(); });
+    }
+}
+
+void SimReplica::truncate_log() {
+    truncation_scheduled_ = false;
+    if (!syncing_.empty() || !to_sync_.empty()) {
+        return;  // goes along with what is written anyway
+    }
+    const auto done = log_->append({});
+    if (!done && !(done.error().code == Errc::disk_full && disk_may_fail())) {
+        disk_failed("log", done.error());
+    }
+}
 
 }  // namespace loyal::sim

@@ -22,7 +22,7 @@ SimReplica::SimReplica(ReplicaId id, const ReplicaContext& context, const SimSig
       random_(random),
       clock_(context.scenario.clocks.at(id.value).offset_ms, context.scenario.clocks.at(id.value).drift_ppm),
       log_store_(kvstore::ConsensusLog::log_tables().size(), Random(random.next(), 1)),
-      kv_store_(kvstore::StateMachine::state_tables().size(), Random(random.next(), 2)) {}
+      kv_store_(std::make_unique<SimStore>(kvstore::StateMachine::state_tables().size(), Random(random.next(), 2))) {}
 
 SimReplica::~SimReplica() = default;
 
@@ -32,7 +32,7 @@ void SimReplica::start() {
     LOYAL_ASSERT(!up(), "a process starts once");
     disk_fails_ = false;  // who starts it has mended the disk
     log_store_.fail_commits({});
-    kv_store_.fail_commits({});
+    kv_store_->fail_commits({});
     if (!open_data()) {
         return;
     }
@@ -63,6 +63,8 @@ void SimReplica::start() {
     post([this] { node_->start(clock_.wall_ms(context_.scheduler.now())); });
     after(random_.below(context_.scenario.core.tick_ms * ms), [this] { tick(); });
     after(context_.scenario.disk.write_back_us, [this] { write_back(); });
+    after(scrub_us, [this] { scrub(); });
+    background_soon();
 }
 
 void SimReplica::crash() {
@@ -84,14 +86,24 @@ void SimReplica::crash() {
     ++incarnation_;
     signatures_before_ = signatures();
     node_.reset();
+    fetch_.reset();
+    builder_.reset();
+    local_.reset();
+    target_.reset();
+    stable_ = {};
+    frozen_.reset();
+    state_lost_.clear();
+    checkpoints_.reset();
     machine_.reset();
     log_.reset();
+    unanswered_persists_ = undelivered_ = 0;
+    background_scheduled_ = truncation_scheduled_ = diverged_ = false;
     inbox_.clear();
     jobs_.clear();
     to_sync_.clear();
     syncing_.clear();
     links_.clear();
-    wake_scheduled_ = executor_scheduled_ = tick_posted_ = dying_ = crash_in_sync_ = state_full_ = false;
+    wake_scheduled_ = executor_scheduled_ = tick_posted_ = dying_ = crash_in_sync_ = full_ = false;
     calls_left_.reset();
     paused_until_ = 0;
     const bool maybe_durable = log_store_.unsynced_commits() > 0;
@@ -99,7 +111,7 @@ void SimReplica::crash() {
         context_.world.on_durable(id_, failed_sync_);
     }
     failed_sync_.clear();
-    kv_store_.crash(random_);
+    kv_store_->crash(random_);
     context_.trace.event("crash", id_.value);
     context_.world.on_crashed(id_);
     if (std::exchange(ended_itself_, false)) {
@@ -140,7 +152,7 @@ std::unique_ptr<replica::FaultModel> SimReplica::make_fault() const {
 
 void SimReplica::fail_next_sync(bool of_state) {
     disk_fails_ = true;
-    (of_state ? kv_store_ : log_store_).fail_commits(Error{Errc::io, "the simulated disk failed"});
+    (of_state ? *kv_store_ : log_store_).fail_commits(Error{Errc::io, "the simulated disk failed"});
 }
 
 void SimReplica::disarm() {
@@ -148,14 +160,14 @@ void SimReplica::disarm() {
     crash_in_sync_ = false;
     disk_fails_ = false;
     log_store_.fail_commits({});
-    kv_store_.fail_commits({});
+    kv_store_->fail_commits({});
     ++armed_;
 }
 
 void SimReplica::refuse_writes(bool refuse) {
     writes_refused_ = refuse;
     if (up()) {
-        node_->refuse_writes(refuse || state_full_ ? std::optional(wire::RefusalCode::disk_full) : std::nullopt);
+        node_->refuse_writes(refuse || full_ ? std::optional(wire::RefusalCode::disk_full) : std::nullopt);
     }
 }
 
@@ -166,6 +178,16 @@ std::uint64_t SimReplica::signatures() const {
 crypto::Digest SimReplica::digest() const {
     const auto digests = machine_ ? machine_->recent_digests() : decltype(machine_->recent_digests())();
     return digests.empty() ? crypto::Digest() : digests.back().second;
+}
+
+bool SimReplica::holds(const ModelState& model) const {
+    kvstore::Range everything;
+    everything.end = Bytes();
+    if (!machine_ || machine_->revision() != model.revision()) {
+        return false;
+    }
+    const auto answer = machine_->read(everything);
+    return answer && answer->result == kvstore::encode_range_result(model.read(everything, model.revision()));
 }
 
 consensus::Height SimReplica::executed() const {
@@ -217,6 +239,7 @@ void SimReplica::wake() {
     }
     const consensus::Status status = node_->status();
     context_.world.on_step(id_, status);
+    watch_state(status);
     if (status.halted && fault_.empty()) {
         context_.world.violation(fmt::format("replica {} halted: {}", id_.value, status.halt_reason));
     }
@@ -339,6 +362,7 @@ void SimReplica::persist(consensus::Persist persist) {
     if (!alive_for_call()) {
         return;
     }
+    ++unanswered_persists_;
     to_sync_.push_back(std::move(persist));
     start_sync();
 }
@@ -361,14 +385,23 @@ void SimReplica::start_sync() {
 }
 
 void SimReplica::finish_sync() {
-    if (const auto done = log_->append(syncing_); !done) {
+    const auto done = log_->append(syncing_);
+    if (!done && done.error().code == Errc::disk_full && disk_may_fail()) {
+        set_full(true);
+        return after(context_.scenario.disk.write_back_us, [this] { finish_sync(); });
+    }
+    if (!done) {
         failed_sync_ = std::exchange(syncing_, {});
         return disk_failed("log", done.error());
     }
+    set_full(false);
     ++syncs_;
     context_.world.on_durable(id_, syncing_);
     context_.trace.event("durable", id_.value, syncing_.back().id.value, syncing_.size());
-    post([this, id = syncing_.back().id] { node_->persisted(id); });
+    post([this, id = syncing_.back().id, count = syncing_.size()] {
+        unanswered_persists_ -= count;
+        node_->persisted(id);
+    });
     syncing_.clear();
     start_sync();
 }
@@ -382,7 +415,7 @@ void SimReplica::serve_committed(const consensus::ServeCommitted& request) {
         return log_unreadable(answer.error());
     }
     consensus::Blocks blocks = std::move(*answer);
-    if (!blocks.headers.empty() || !blocks.blocks.empty()) {
+    if (!blocks.headers.empty() || !blocks.blocks.empty() || blocks.checkpoint) {
         after(context_.scenario.execute_us, [this, to = request.to, blocks = std::move(blocks)] {
             post([this, to, blocks] { node_->served(to, blocks); });
         });
@@ -405,12 +438,30 @@ void SimReplica::run_executor() {
     }
     executor_scheduled_ = false;
     const std::uint64_t life = incarnation_;
-    for (const Job& job : std::exchange(jobs_, {})) {
+    while (!jobs_.empty()) {
+        if (!freeze_if_due()) {  // waits for the disk; nothing else does
+            if (life == incarnation_ && !executor_scheduled_) {
+                executor_scheduled_ = true;
+                after(context_.scenario.disk.write_back_us, [this] { run_executor(); });
+            }
+            return;
+        }
+        const Job job = std::move(jobs_.front());
+        jobs_.pop_front();
         job();
         if (life != incarnation_) {
             return;  // it ended of its disk
         }
     }
+}
+
+// A result of the executor, to the node.
+void SimReplica::deliver(Job result) {
+    ++undelivered_;
+    post([this, result = std::move(result)] {
+        --undelivered_;
+        result();
+    });
 }
 
 void SimReplica::execute(consensus::BlockPtr block) {
@@ -427,7 +478,7 @@ void SimReplica::execute(consensus::BlockPtr block) {
         }
         context_.trace.event("executed", id_.value, block->header.height.value, brief(result->digest));
         context_.world.on_executed(id_, *block, *result);
-        post([this, done = std::move(*result)] { node_->executed(done); });
+        deliver([this, done = std::move(*result)] { node_->executed(done); });
     });
 }
 
@@ -443,7 +494,7 @@ void SimReplica::admit(LinkId link, crypto::Verified<consensus::Envelope> envelo
         if (!result) {
             return state_failed("admit", result.error());
         }
-        post([this, link, envelope, done = std::move(*result)] { node_->admitted(link, envelope, done); });
+        deliver([this, link, envelope, done = std::move(*result)] { node_->admitted(link, envelope, done); });
     });
 }
 
@@ -462,7 +513,7 @@ void SimReplica::read(LinkId link, wire::Read request, consensus::Height lock) {
         if (!answer && answer.error().code != Errc::permission && answer.error().code != Errc::invalid_argument) {
             return state_failed("read", answer.error());
         }
-        post(
+        deliver(
             [this, link, request, lock, answer = std::move(answer)] { node_->read_done(link, request, lock, answer); });
     });
 }

@@ -11,9 +11,13 @@
 #include <optional>
 #include <string>
 
+#include "kvstore/checkpoints.h"
 #include "kvstore/consensus_log.h"
+#include "kvstore/state_builder.h"
 #include "kvstore/state_machine.h"
 #include "replica/node.h"
+#include "replica/state_transfer/state_fetch.h"
+#include "sim/checkers/model_state.h"
 #include "sim/clock.h"
 #include "sim/scenario.h"
 #include "sim/sim_signer.h"
@@ -36,6 +40,12 @@ class ReplicaWorld {
     virtual void on_crashed(consensus::ReplicaId replica) = 0;
     // The process ended because of its disk, after on_crashed: whoever supervises it may start it again.
     virtual void on_ended_itself(consensus::ReplicaId replica) = 0;
+    // The root of a checkpoint of its own state is there.
+    virtual void on_root(consensus::ReplicaId replica, const consensus::StateRoot& root) = 0;
+    // A state came by transfer, or the first one was put in its place; the core begins anew with this.
+    virtual void on_installed(consensus::ReplicaId replica, const consensus::Recovered& recovered) = 0;
+    // A state transfer asks this peer no more.
+    virtual void on_dropped(consensus::ReplicaId by, consensus::ReplicaId peer, const std::string& why) = 0;
     virtual void on_step(consensus::ReplicaId replica, const consensus::Status& status) = 0;
     virtual void on_accused(consensus::ReplicaId by, const consensus::Accuse& evidence) = 0;
     virtual void violation(const std::string& what) = 0;
@@ -103,10 +113,13 @@ class SimReplica final : private replica::NodePort {
     void outgoing_frame(consensus::ReplicaId to, Bytes& frame) { node_->outgoing_frame(to, frame); }
     [[nodiscard]] const std::string& told() const { return fault_; }
     [[nodiscard]] crypto::Digest digest() const;  // of the state after executed()
+    // Every key reads as the model says, with all that is said about it.
+    [[nodiscard]] bool holds(const ModelState& model) const;
     [[nodiscard]] consensus::Height executed() const;
 
  private:
     using Job = std::function<void()>;
+    static constexpr TimeUs scrub_us = 150 * ms;
 
     // NodePort
     void send(consensus::ReplicaId to, const consensus::PeerMessage& message) override;
@@ -135,9 +148,13 @@ class SimReplica final : private replica::NodePort {
     void start_sync();
     void finish_sync();
     void submit(Job job);  // to the executor
+    void deliver(Job result);
     void run_executor();
     void write_back();  // sim_disk.cpp
-    void write_frozen(kvstore::Durability durability);
+    void freeze();
+    [[nodiscard]] bool freeze_if_due();
+    void write_frozen();
+    void set_full(bool full);
     [[nodiscard]] std::unique_ptr<replica::FaultModel> make_fault() const;
     void sent(const consensus::PeerMessage& message, std::uint64_t to);
 
@@ -159,9 +176,33 @@ class SimReplica final : private replica::NodePort {
     void log_unreadable(const Error& error);
     void end_process();
     [[nodiscard]] bool disk_may_fail() const;
+    [[nodiscard]] bool open_state();
+    void lose_state(std::string why);
+    void release_log();
+    [[nodiscard]] std::unique_ptr<SimStore> new_state_store();
+
+    // ---- sim_recovery.cpp
+    [[nodiscard]] kvstore::CheckpointOptions checkpoint_options() const;
+    [[nodiscard]] Result<void> open_checkpoints();
+    void background_soon();
+    void background();
+    void tell_roots();
+    void scrub();
+    void begin_fetch();
+    void fetch_tick();
+    [[nodiscard]] bool step_fetch();
+    void fetch_failed(const Error& error);
+    void install();
+    void switch_state();
+    [[nodiscard]] bool is_of_target(SimStore& state);
+    void watch_state(const consensus::Status& status);
+    void truncate_log();
 
     // The disk.
-    SimStore log_store_, kv_store_;
+    SimStore log_store_;
+    std::unique_ptr<SimStore> kv_store_;    // of the generation in force
+    std::unique_ptr<SimStore> next_store_;  // the next one, under construction
+    bool folder_gone_ = false;              // made anew by who starts the process, never as new (A1)
     std::optional<SimStore::Image> log_image_, kv_image_;
     bool disk_touched_ =
         false;  // something of it was lost, changed or put back: what is read need not be what was written
@@ -170,8 +211,22 @@ class SimReplica final : private replica::NodePort {
 
     // The process; gone after a crash.
     std::unique_ptr<kvstore::ConsensusLog> log_;
-    std::unique_ptr<kvstore::StateMachine> machine_;
+    std::unique_ptr<kvstore::StateMachine> machine_;  // none: the state is damaged
+    std::unique_ptr<kvstore::Checkpoints> checkpoints_;
+    std::optional<kvstore::Durability> frozen_;  // how the generation that is with the writer is written
+    std::uint64_t generation_ = 0;
+    std::vector<kvstore::StateRoot> roots_told_;
+    std::string state_lost_;  // why neither is used any more; empty: they are
+    consensus::Height stable_;
+    std::optional<consensus::FetchState> target_;
+    std::unique_ptr<kvstore::StateBuilder> builder_;
+    std::unique_ptr<replica::StateFetch> fetch_;
+    std::unique_ptr<replica::LocalState> local_;
+    bool diverged_ = false;  // why it was lost: what is there is of no use to others
+    bool truncation_scheduled_ = false;
     std::unique_ptr<replica::Node> node_;
+    std::size_t unanswered_persists_ = 0, undelivered_ = 0;  // to the node
+    bool background_scheduled_ = false;
     std::deque<Job> inbox_;
     std::deque<Job> jobs_;
     std::vector<consensus::Persist> to_sync_, syncing_;
@@ -184,7 +239,7 @@ class SimReplica final : private replica::NodePort {
     std::string fault_;
     bool writes_refused_ = false;
     bool disk_fails_ = false;  // fail_next_sync
-    bool state_full_ = false;  // the last write of the state found no space
+    bool full_ = false;        // the last write found no space
     bool ended_itself_ = false;
     std::vector<consensus::Persist> failed_sync_;  // on disk or not
     std::uint64_t syncs_ = 0, signatures_before_ = 0;

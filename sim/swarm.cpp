@@ -174,6 +174,9 @@ void add(RunNumbers& total, const RunNumbers& one) {
     total.reads_failed += one.reads_failed;
     total.view = std::max(total.view, one.view);
     total.crashes += one.crashes;
+    total.checkpoint = std::max(total.checkpoint, one.checkpoint);
+    total.installs += one.installs;
+    total.amnesias += one.amnesias;
     total.accusations += one.accusations;
     total.undecided += one.undecided;
     total.view_changes += one.view_changes;

@@ -120,6 +120,8 @@ void World::make_members() {
         client_names_.emplace(name, client_ids_.at(client));
     }
     state_options_.rules_off = scenario_.state_rules_off;
+    state_options_.checkpoint_interval = scenario_.checkpoint_interval;
+    state_options_.salt = kvstore::salt_of(membership_.context.cluster_id);
     verifier_ = std::make_unique<consensus::MessageVerifier>(membership_, signatures_, scenario_.core.rules_off);
     tree_ = std::make_unique<HeaderTree>(consensus::genesis_block(membership_.context));
 }
@@ -169,6 +171,9 @@ void World::count(RunNumbers& numbers) const {
     numbers.blocks = chain_.height().value;
     numbers.operations = chain_.operations();
     numbers.crashes = crashes_;
+    numbers.checkpoint = roots_.empty() ? 0 : roots_.rbegin()->first.value;
+    numbers.installs = installs_;
+    numbers.amnesias = amnesias_;
     numbers.accusations = accusations_;
     numbers.view = numbers.view_changes = highest_view_;
     numbers.completed = completed_ && !failure_ ? 1 : 0;
@@ -338,9 +343,17 @@ void World::poll() {
 // chain checker.
 bool World::converged() const {
     return std::all_of(replicas_.begin(), replicas_.end(), [this](const auto& replica) {
-        return !is_correct(replica->id()) || is_stopped(replica->id()) ||
-               (replica->up() && replica->executed() == chain_.height());
+        return !is_correct(replica->id()) || is_stopped(replica->id()) || has_converged(*replica);
     });
+}
+
+// It votes and answers again, and what it would answer is what an independent model of the store holds.
+bool World::has_converged(const SimReplica& replica) const {
+    if (!replica.up() || replica.executed() != chain_.height()) {
+        return false;
+    }
+    const consensus::Status status = replica.node().status();
+    return !status.amnesiac && status.state_lost.empty() && replica.holds(chain_.model());
 }
 
 std::string World::lagging() const {
@@ -383,6 +396,9 @@ void World::on_durable(ReplicaId replica, const std::vector<consensus::Persist>&
 }
 
 void World::on_recovered(ReplicaId replica, const consensus::Recovered& recovered) {
+    if (recovered.voting.amnesiac) {
+        put_back_.erase(replica.value);
+    }
     if (auto finding = ledgers_[replica.value].recovered(recovered)) {
         violation(fmt::format("replica {} recovered: {}", replica.value, *finding));
     }
@@ -412,6 +428,39 @@ void World::on_crashed(ReplicaId replica) {
     }
 }
 
+// I16: equal roots at equal checkpoints.
+void World::on_root(ReplicaId replica, const consensus::StateRoot& root) {
+    if (!is_correct(replica) || is_deceived(replica)) {
+        return;
+    }
+    // Where the tables that only say something about the state rotted, its root shows that: the core compares it.
+    if (ledgers_[replica.value].disk_lies()) {
+        return;
+    }
+    const auto [known, first] = roots_.try_emplace(root.height, root.root);
+    if (!first && known->second != root.root) {
+        violation(fmt::format("DIVERGENCE: replica {} has another root of the state at height {}", replica.value,
+                              root.height.value));
+    }
+}
+
+void World::on_installed(ReplicaId replica, const consensus::Recovered& recovered) {
+    ++installs_;
+    diverged_.erase(replica.value);
+    observe(Observer::Happening::note, replica,
+            fmt::format("installed the state of height {}", recovered.executed.value));
+    if (auto finding = ledgers_[replica.value].recovered(recovered)) {
+        violation(fmt::format("replica {} begins anew: {}", replica.value, *finding));
+    }
+}
+
+void World::on_dropped(ReplicaId by, ReplicaId peer, const std::string& why) {
+    if (is_correct(by) && is_correct(peer) && !ever_deceived_.contains(peer.value)) {
+        violation(
+            fmt::format("replica {} asks correct replica {} for the state no more: {}", by.value, peer.value, why));
+    }
+}
+
 // Somebody starts it again, and again: its disk may still be bad.
 void World::on_ended_itself(ReplicaId replica) {
     scheduler_.after(random_.between(5, 300) * ms, [this, replica] {
@@ -422,8 +471,18 @@ void World::on_ended_itself(ReplicaId replica) {
 }
 
 void World::on_step(ReplicaId replica, const consensus::Status& status) {
-    if (status.amnesiac || !status.state_lost.empty()) {
-        deceived_.erase(replica.value);
+    if (status.amnesiac && replicas_[replica.value]->node().waiting_sends() == 0) {
+        put_back_.erase(replica.value);  // what it had signed before it knew has left
+    }
+    if (!status.amnesiac) {
+        amnesiac_.erase(replica.value);
+    } else if (amnesiac_.insert(replica.value).second) {
+        ++amnesias_;
+        if (is_correct(replica) && !ledgers_[replica.value].disk_lies()) {
+            violation(
+                fmt::format("replica {} believes that it forgot votes, but its disk was always right", replica.value));
+        }
+        observe(Observer::Happening::note, replica, "may have forgotten votes");
     }
     views_[replica.value] = {status.promised, status.entered};
     if (status.entered.value > highest_view_) {

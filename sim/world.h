@@ -39,6 +39,9 @@ struct RunNumbers {  // trivially copyable: they travel between processes as the
     std::uint64_t disagreed = 0;     // 1: correct replicas executed different blocks, or came to different states
     std::uint64_t unsafe = 0;        // 1: something was violated that must hold whatever the timing (no LIVENESS)
     std::uint64_t crashes = 0;
+    std::uint64_t checkpoint = 0;   // highest whose root a correct replica had
+    std::uint64_t installs = 0;     // states that came by transfer, or began anew
+    std::uint64_t amnesias = 0;     // times that a replica found out that it had lost votes
     std::uint64_t accusations = 0;  // of traitors
     std::uint64_t undecided = 0;    // keys whose history was too much for the checker's bound
 };
@@ -86,6 +89,9 @@ class World final : private ReplicaWorld, private ClientWorld {
                      const kvstore::ExecutedBlock& result) override;
     void on_crashed(consensus::ReplicaId replica) override;
     void on_ended_itself(consensus::ReplicaId replica) override;
+    void on_root(consensus::ReplicaId replica, const consensus::StateRoot& root) override;
+    void on_installed(consensus::ReplicaId replica, const consensus::Recovered& recovered) override;
+    void on_dropped(consensus::ReplicaId by, consensus::ReplicaId peer, const std::string& why) override;
     void on_step(consensus::ReplicaId replica, const consensus::Status& status) override;
     void on_accused(consensus::ReplicaId by, const consensus::Accuse& evidence) override;
     // ClientWorld
@@ -107,10 +113,13 @@ class World final : private ReplicaWorld, private ClientWorld {
     void sample();
     void finish();
     [[nodiscard]] bool converged() const;
+    [[nodiscard]] bool has_converged(const SimReplica& replica) const;
     void check_histories(RunNumbers& numbers);
     void count(RunNumbers& numbers) const;
     [[nodiscard]] bool is_correct(consensus::ReplicaId replica) const { return !traitors_.contains(replica.value); }
-    [[nodiscard]] bool is_deceived(consensus::ReplicaId replica) const { return deceived_.contains(replica.value); }
+    [[nodiscard]] bool is_deceived(consensus::ReplicaId replica) const {
+        return put_back_.contains(replica.value) || diverged_.contains(replica.value);
+    }
     [[nodiscard]] bool is_stopped(consensus::ReplicaId replica) const { return stopped_.contains(replica.value); }
     [[nodiscard]] std::string lagging() const;
     [[nodiscard]] CostsSeen costs() const;
@@ -120,7 +129,6 @@ class World final : private ReplicaWorld, private ClientWorld {
     void apply(std::size_t index);
     void apply_to(const FaultEvent& event, SimReplica& victim);
     void apply_to_disk(const FaultEvent& event, SimReplica& victim);
-    void deceive(consensus::ReplicaId replica);
     [[nodiscard]] bool apply_to_network(const FaultEvent& event, consensus::ReplicaId victim);
     [[nodiscard]] consensus::ReplicaId who(std::uint16_t replica) const;
     void start_replica(SimReplica& replica);
@@ -173,12 +181,16 @@ class World final : private ReplicaWorld, private ClientWorld {
     std::vector<std::vector<bool>> peer_links_;  // [a][b], a < b: up
     replica::LinkId next_link_ = 1;
     std::set<std::uint16_t> traitors_, stopped_;
-    // Correct replicas whose disk or memory deceives them count among the faulty until they have noticed.
-    std::set<std::uint16_t> deceived_, ever_deceived_;
+    // Correct replicas whose disk or memory deceives them count among the faulty: an old image is there, until they
+    // know that votes are lost, or a state that is a wrong one, until another is in its place.
+    std::set<std::uint16_t> put_back_, diverged_, ever_deceived_;
     std::map<consensus::ReplicaId, std::shared_ptr<const crypto::Signer>> traitors_keys_;
     std::optional<std::string> failure_;
     bool finished_ = false, completed_ = false, only_slow_ = false, disagreed_ = false;
     std::uint64_t crashes_ = 0, accusations_ = 0, moments_ = 0;
+    std::uint64_t installs_ = 0, amnesias_ = 0;
+    std::map<consensus::Height, crypto::Digest> roots_;  // of correct replicas
+    std::set<std::uint16_t> amnesiac_;
     std::uint64_t highest_view_ = 0, messages_seen_ = 0;
     std::uint64_t bytes_sent_ = 0, messages_sent_ = 0;  // by correct replicas; counted for an observer
     std::vector<std::uint64_t> verifications_;          // by receiver

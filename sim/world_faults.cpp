@@ -124,6 +124,9 @@ void World::apply_to_disk(const FaultEvent& event, SimReplica& victim) {
         case FaultKind::rot: return victim.rot(part, event.b != 0);
         case FaultKind::lose_disk:
             victim.lose_disk(part);
+            if (part != DiskPart::log) {
+                diverged_.erase(victim.id().value);
+            }
             if (part != DiskPart::state) {
                 ledgers_[victim.id().value].disk_lost();
             }
@@ -132,22 +135,18 @@ void World::apply_to_disk(const FaultEvent& event, SimReplica& victim) {
         case FaultKind::roll_back:
             if (victim.roll_back(part) && part != DiskPart::state) {
                 ledgers_[victim.id().value].disk_put_back();
-                deceive(victim.id());
+                put_back_.insert(victim.id().value);
+                ever_deceived_.insert(victim.id().value);
             }
             return;
         case FaultKind::diverge:
             if (victim.diverge()) {
-                deceive(victim.id());
+                diverged_.insert(victim.id().value);
+                ever_deceived_.insert(victim.id().value);
             }
             return;
         default: LOYAL_ASSERT(false, "no fault of a disk");
     }
-}
-
-// From here until it notices, this replica is one of the faulty.
-void World::deceive(ReplicaId replica) {
-    deceived_.insert(replica.value);
-    ever_deceived_.insert(replica.value);
 }
 
 // ---- The network

@@ -79,7 +79,7 @@ void World::peer_send(ReplicaId from, const std::vector<ReplicaId>& to, const co
         tree_->add(*propose->block);
     }
     if (is_correct(from)) {
-        if (auto finding = ledgers_[from.value].sent(message); finding && !is_deceived(from)) {
+        if (auto finding = ledgers_[from.value].sent(message); finding && !put_back_.contains(from.value)) {
             violation(*finding);
         }
     }
