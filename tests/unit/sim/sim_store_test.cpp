@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace loyal::sim {
 namespace {
 
@@ -18,6 +20,16 @@ class SimStoreTest : public ::testing::Test {
         auto txn = *store_.begin_read();
         const auto value = *txn->get(0, view_of(key));
         return value ? string_of(*value) : "(absent)";
+    }
+    void fill(std::size_t records) {
+        for (std::size_t i = 0; i < records; ++i) {
+            write("key" + std::to_string(i), "value", Durability::synced);
+        }
+    }
+    [[nodiscard]] std::size_t intact() const {
+        return static_cast<std::size_t>(
+            std::count_if(store_.table(0).begin(), store_.table(0).end(),
+                          [](const auto& row) { return string_of(row.second) == "value"; }));
     }
     SimStore store_{2};
 };
@@ -91,6 +103,104 @@ TEST_F(SimStoreTest, a_failed_commit_applies_nothing) {
     ASSERT_FALSE(done);
     EXPECT_EQ(done.error().code, Errc::disk_full);
     EXPECT_EQ(read("a"), "(absent)");
+}
+
+// ---- A bad disk
+
+TEST_F(SimStoreTest, a_failed_sync_leaves_its_data_on_the_disk_or_not) {
+    std::size_t kept = 0;
+    Random random(1);
+    for (int i = 0; i < 200; ++i) {
+        SimStore store(1);
+        store.set_faults({0, 0, 1'000'000, 0, 0});
+        auto txn = *store.begin_write();
+        ASSERT_TRUE(txn->put(0, view_of("a"), view_of("1")));
+        const auto done = txn->commit(Durability::synced);
+        ASSERT_FALSE(done);
+        EXPECT_EQ(done.error().code, Errc::io);
+        const bool all = store.crash(random);
+        EXPECT_EQ(store.table(0).size(), all ? 1U : 0U);
+        kept += all ? 1 : 0;
+    }
+    EXPECT_GT(kept, 50U);
+    EXPECT_LT(kept, 150U);
+}
+
+TEST_F(SimStoreTest, errors_come_about_as_often_as_was_asked_for_and_apply_nothing) {
+    store_.set_faults({100'000, 100'000, 0, 0, 0});
+    std::size_t errors = 0, full = 0, written = 0;
+    for (int i = 0; i < 2'000; ++i) {
+        auto txn = store_.begin_write();
+        if (!txn) {
+            EXPECT_EQ(txn.error().code, Errc::io);
+            ++errors;
+            continue;
+        }
+        ASSERT_TRUE((*txn)->put(0, view_of("key" + std::to_string(i)), view_of("value")));
+        const auto done = (*txn)->commit(Durability::synced);
+        full += !done && done.error().code == Errc::disk_full ? 1 : 0;
+        errors += !done && done.error().code == Errc::io ? 1 : 0;
+        written += done ? 1 : 0;
+    }
+    EXPECT_EQ(store_.table(0).size(), written);
+    EXPECT_NEAR(static_cast<double>(errors), 380, 80);  // a tenth when they begin, a tenth of the rest when they end
+    EXPECT_NEAR(static_cast<double>(full), 162, 60);
+    store_.set_faults({});
+    EXPECT_TRUE(store_.begin_read()) << "a mended disk works";
+}
+
+TEST_F(SimStoreTest, a_flip_changes_one_bit_of_one_record_and_no_commit_notices) {
+    fill(50);
+    Random random(3);
+    ASSERT_TRUE(store_.flip_bit(random));
+    EXPECT_EQ(intact(), 49U);
+    EXPECT_EQ(store_.table(0).size(), 50U);
+}
+
+TEST_F(SimStoreTest, a_hidden_record_is_found_by_no_lookup_and_no_walk) {
+    fill(50);
+    Random random(3);
+    ASSERT_TRUE(store_.hide_record(random));
+    EXPECT_EQ(store_.table(0).size(), 49U);
+    EXPECT_EQ(intact(), 49U);
+}
+
+TEST_F(SimStoreTest, a_disk_that_rots_does_so_behind_commits) {
+    store_.set_faults({0, 0, 0, 500'000, 500'000});
+    fill(100);
+    EXPECT_LT(store_.table(0).size(), 95U);
+    EXPECT_LT(intact(), store_.table(0).size());
+}
+
+TEST_F(SimStoreTest, what_was_lost_is_gone_and_an_image_brings_an_old_state_back) {
+    write("a", "1", Durability::synced);
+    const auto used = store_.used_bytes();
+    const SimStore::Image image = store_.image();
+    write("a", "2", Durability::synced);
+    write("b", "2", Durability::lazy);
+    store_.lose();
+    EXPECT_TRUE(store_.table(0).empty());
+    EXPECT_EQ(store_.used_bytes(), 0U);
+    store_.put_back(image);
+    EXPECT_EQ(read("a"), "1");
+    EXPECT_EQ(read("b"), "(absent)");
+    EXPECT_EQ(store_.used_bytes(), used);
+    EXPECT_EQ(store_.unsynced_commits(), 0U) << "nothing of it goes with a crash";
+}
+
+TEST_F(SimStoreTest, equal_disks_fail_alike) {
+    const auto outcomes = [] {
+        SimStore store(1, Random(7));
+        store.set_faults({200'000, 200'000, 200'000, 0, 0});
+        std::string text;
+        for (int i = 0; i < 100; ++i) {
+            auto txn = store.begin_write();
+            text += !txn ? 'b' : (*txn)->commit(Durability::synced) ? '.' : 'c';
+        }
+        return text;
+    };
+    EXPECT_EQ(outcomes(), outcomes());
+    EXPECT_NE(outcomes().find('c'), std::string::npos);
 }
 
 TEST_F(SimStoreTest, seeks_follow_the_order_of_bytes) {
