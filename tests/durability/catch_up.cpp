@@ -37,7 +37,7 @@ class CatchUp {
         : settings_(settings),
           report_(report),
           count_(settings.full ? keys_full : keys_short),
-          fleet_(settings.folder / "cluster", FleetOptions{}) {}
+          fleet_(settings.folder / "cluster", options(settings)) {}
 
     void run() {
         fleet_.start_all();
@@ -55,6 +55,14 @@ class CatchUp {
  private:
     static constexpr std::uint16_t away = 3;
 
+    // Peers keep two checkpoints: a transfer takes less time than they take to make two more.
+    static FleetOptions options(const Settings& settings) {
+        FleetOptions options;
+        options.checkpoint_interval = settings.full ? 2'048 : 256;
+        return options;
+    }
+    [[nodiscard]] std::uint64_t interval() const { return fleet_.cluster().checkpoint_interval; }
+
     [[nodiscard]] std::uint16_t port(std::uint16_t id) const { return fleet_.cluster().replicas[id].http_port; }
 
     void fill() {
@@ -64,7 +72,7 @@ class CatchUp {
         });
         pump.wait();
         // The checkpoint that has all of them becomes stable two intervals later.
-        Pump more(fleet_.open_client("default", 60'000), 1, 200, [](std::uint64_t i) {
+        Pump more(fleet_.open_client("default", 60'000), 1, 3 * interval(), [](std::uint64_t i) {
             return kvstore::Put{bytes_of(fmt::format("more-{}", i)), {}};
         });
         more.wait();
@@ -82,7 +90,7 @@ class CatchUp {
 
     void come_back(const std::string& what, double keys_per_s_min) {
         Kept kept;
-        LoadRound load(fleet_, "light-" + std::to_string(++rounds_) + "/", settings_.seed, 2, 8);
+        LoadRound load(fleet_, "light-" + std::to_string(++rounds_) + "/", settings_.seed, 1, 8, 20);
         const std::uint64_t before = load.answered();
         const std::uint64_t goal = executed(0);
         const auto begin = std::chrono::steady_clock::now();

@@ -84,7 +84,8 @@ class LoadRound::Prefixed final : public lab::Service {
     lab::ClusterService inner_;
 };
 
-LoadRound::LoadRound(const Fleet& fleet, std::string prefix, std::uint64_t seed, std::size_t callers, std::size_t keys)
+LoadRound::LoadRound(const Fleet& fleet, std::string prefix, std::uint64_t seed, std::size_t callers, std::size_t keys,
+                     std::uint64_t pause_ms)
     : fleet_(fleet), prefix_(std::move(prefix)) {
     std::vector<std::unique_ptr<client::Client>> clients;
     clients.push_back(fleet.open_client("default", operation_timeout_ms));
@@ -96,7 +97,7 @@ LoadRound::LoadRound(const Fleet& fleet, std::string prefix, std::uint64_t seed,
     workload.read_percent = 25;
     workload.cas_percent = 10;
     workload.value_bytes = 64;
-    workload.pause_ms = 2;
+    workload.pause_ms = pause_ms;
     load_ = std::make_unique<lab::Load>(workload, seed, *service_, system_test::monotonic_ns);
     pump_ = std::thread([this] {
         while (pumping_) {

@@ -39,7 +39,7 @@ class LoadRound {
  public:
     // Keys begin with `prefix`. Starts at once.
     LoadRound(const Fleet& fleet, std::string prefix, std::uint64_t seed, std::size_t callers = 8,
-              std::size_t keys = 12);
+              std::size_t keys = 12, std::uint64_t pause_ms = 2);
     ~LoadRound();
     LoadRound(const LoadRound&) = delete;
     LoadRound& operator=(const LoadRound&) = delete;
