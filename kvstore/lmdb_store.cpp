@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <mutex>
 #include <set>
 #include <system_error>
@@ -114,6 +115,10 @@ struct LmdbStore::Environment {
         return fail(code, "cannot " + what + " in " + path + ": " +
                               (code == Errc::disk_full && rc == EIO ? "the disk is full" : mdb_strerror(rc)));
     }
+    // Whatever the reason: nobody knows what is on the disk, so it is never tried again.
+    [[nodiscard]] tl::unexpected<Error> sync_error(int rc) const {
+        return fail(Errc::io, "cannot sync " + path + ": " + mdb_strerror(rc));
+    }
     // LMDB calls a write that the system cut short EIO. Either way the meta page still names the last good commit.
     [[nodiscard]] bool disk_is_full() const {
         constexpr std::uint64_t nearly_nothing_bytes = 1U << 20U;
@@ -127,6 +132,30 @@ struct LmdbStore::Environment {
         mdb_env_info(env, &info);
         mdb_env_stat(env, &stat);
         return (info.me_last_pgno + 1) * stat.ms_psize;
+    }
+    // Of pages that were freed and will be used again; LMDB's table 0 lists them, a count before each list.
+    [[nodiscard]] std::uint64_t free_bytes() {
+        const Result<MDB_txn*> txn = take_reader();
+        if (!txn) {
+            return 0;
+        }
+        MDB_stat stat{};
+        mdb_env_stat(env, &stat);
+        std::uint64_t pages = 0;
+        MDB_cursor* cursor = nullptr;
+        if (mdb_cursor_open(*txn, 0, &cursor) == MDB_SUCCESS) {
+            MDB_val key{}, list{};
+            while (mdb_cursor_get(cursor, &key, &list, MDB_NEXT) == MDB_SUCCESS) {
+                std::size_t count = 0;
+                if (list.mv_size >= sizeof count) {
+                    std::memcpy(&count, list.mv_data, sizeof count);
+                }
+                pages += std::min(count, list.mv_size / sizeof count);
+            }
+            mdb_cursor_close(cursor);
+        }
+        give_back(*txn);
+        return pages * stat.ms_psize;
     }
     // Only while a write transaction that wrote nothing yet keeps other writers out, and only beyond the last page that
     // any transaction ever had: nothing of value is overwritten. A failure is no harm; the commit that runs into it
@@ -340,7 +369,7 @@ class LmdbWriteTxn final : public WriteTxn {
         }
         if (environment_.lazy && durability == Durability::synced) {
             if (const int rc = mdb_env_sync(environment_.env, 1); rc != MDB_SUCCESS) {
-                return environment_.error(rc, "sync");
+                return environment_.sync_error(rc);
             }
         }
         return {};
@@ -477,13 +506,14 @@ Result<std::unique_ptr<WriteTxn>> LmdbStore::begin_write() {
 
 Result<void> LmdbStore::sync() {
     if (const int rc = mdb_env_sync(environment_->env, 1); rc != MDB_SUCCESS) {
-        return environment_->error(rc, "sync");
+        return environment_->sync_error(rc);
     }
     return {};
 }
 
 std::uint64_t LmdbStore::used_bytes() const {
-    return environment_->used_bytes();
+    const std::uint64_t all = environment_->used_bytes();
+    return all - std::min(all, environment_->free_bytes());
 }
 
 }  // namespace loyal::kvstore

@@ -42,7 +42,7 @@ class LmdbStore final : public Store {
     [[nodiscard]] Result<std::unique_ptr<ReadTxn>> begin_read() override;
     [[nodiscard]] Result<std::unique_ptr<WriteTxn>> begin_write() override;
     [[nodiscard]] Result<void> sync() override;
-    // Bytes of the data file up to the last page in use; pages waiting for reuse are counted.
+    // Bytes of the data file up to the last page, without the pages that wait for reuse.
     [[nodiscard]] std::uint64_t used_bytes() const override;
 
     struct Environment;  // LMDB's handles; its header stays out of this one
