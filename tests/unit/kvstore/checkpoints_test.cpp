@@ -122,7 +122,7 @@ RC_GTEST_PROP(Checkpoints, are_forgotten_when_a_newer_one_is_stable, ()) {
 }
 
 TEST(Checkpoints, nothing_is_taken_before_the_store_has_the_checkpoint) {
-    rc::check([] {
+    EXPECT_TRUE(rc::check([] {
         FixedReplica fixed;
         fixed.replica.execute_to(test_interval - 1);
         fixed.replica.flush();
@@ -132,18 +132,18 @@ TEST(Checkpoints, nothing_is_taken_before_the_store_has_the_checkpoint) {
         fixed.replica.flush();
         RC_ASSERT(!fixed.replica.machine().freeze_due());
         RC_ASSERT(must(fixed.replica.checkpoints().work(100)));
-    });
+    }));
 }
 
 TEST(Checkpoints, a_block_behind_a_checkpoint_waits_for_the_freeze) {
-    rc::check([] {
+    EXPECT_TRUE(rc::check([] {
         FixedReplica fixed;
         fixed.replica.execute_to(test_interval);
         const auto& machine = fixed.replica.machine();
         RC_ASSERT(machine.freeze_due());
         fixed.replica.flush();
         RC_ASSERT(!machine.freeze_due());
-    });
+    }));
     EXPECT_DEATH(
         {
             Chain chain;
@@ -160,13 +160,13 @@ TEST(Checkpoints, without_an_interval_nothing_is_kept) {
     test::MemoryStore store;
     const auto machine = must(StateMachine::open(store, test::two_clients()));
     const auto checkpoints = must(Checkpoints::open(store, {test::test_salt, 0}));
-    rc::check([&] {
+    EXPECT_TRUE(rc::check([&] {
         Chain chain;
         if (machine->executed() == Height(0)) {
             (void)must(machine->execute(*chain.at(1)));
         }
         (void)machine->freeze();
-    });
+    }));
     must(machine->write_frozen(Durability::lazy));
     EXPECT_TRUE(store.tables[pre_table].empty());
     EXPECT_FALSE(must(checkpoints->work(10)));
@@ -176,7 +176,7 @@ TEST(Checkpoints, without_an_interval_nothing_is_kept) {
 // ---- Damage
 
 TEST(CheckpointDamage, is_served_to_nobody) {
-    rc::check([] {
+    EXPECT_TRUE(rc::check([] {
         FixedReplica fixed;
         fixed.to(2 * test_interval + 2);
         const auto roots = fixed.replica.checkpoints().roots();
@@ -196,7 +196,7 @@ TEST(CheckpointDamage, is_served_to_nobody) {
                 // noticed
             }
         }
-    });
+    }));
 }
 
 std::vector<std::string> scrub_once(Checkpoints& checkpoints) {
@@ -215,16 +215,16 @@ std::vector<std::string> scrub_once(Checkpoints& checkpoints) {
 }
 
 TEST(Scrub, finds_nothing_in_a_sound_state) {
-    rc::check([] {
+    EXPECT_TRUE(rc::check([] {
         FixedReplica fixed;
         live(fixed.replica, test::pick<std::uint64_t>(1, 3 * test_interval));
         RC_ASSERT(scrub_once(fixed.replica.checkpoints()).empty());
         RC_ASSERT(scrub_once(fixed.replica.checkpoints()).empty());  // and starts anew
-    });
+    }));
 }
 
 TEST(Scrub, finds_every_flipped_bit) {
-    rc::check([] {
+    EXPECT_TRUE(rc::check([] {
         FixedReplica fixed;
         fixed.to(2 * test_interval + 2);
         std::vector<TableIndex> tables;
@@ -240,11 +240,11 @@ TEST(Scrub, finds_every_flipped_bit) {
         const auto bit = test::pick<std::size_t>(0, 8 * value.size());
         value[bit / 8] = static_cast<std::uint8_t>(value[bit / 8] ^ 1U << bit % 8);
         RC_ASSERT(!scrub_once(fixed.replica.checkpoints()).empty());
-    });
+    }));
 }
 
 TEST(Scrub, finds_hidden_records_of_the_state) {
-    rc::check([] {
+    EXPECT_TRUE(rc::check([] {
         FixedReplica fixed;
         fixed.to(test_interval + 1);
         auto& rows = fixed.replica.store()
@@ -252,12 +252,12 @@ TEST(Scrub, finds_hidden_records_of_the_state) {
         RC_PRE(!rows.empty());
         rows.erase(std::next(rows.begin(), test::pick<std::ptrdiff_t>(0, static_cast<std::ptrdiff_t>(rows.size()))));
         RC_ASSERT(!scrub_once(fixed.replica.checkpoints()).empty());
-    });
+    }));
 }
 
 // Bad memory: sealed and linked as it should be, but not what was executed.
 TEST(Scrub, finds_a_record_that_is_not_the_one_whose_digest_was_kept) {
-    rc::check([] {
+    EXPECT_TRUE(rc::check([] {
         FixedReplica fixed;
         fixed.to(test_interval);
         const auto txn = must(fixed.replica.store().begin_write());
@@ -269,7 +269,7 @@ TEST(Scrub, finds_a_record_that_is_not_the_one_whose_digest_was_kept) {
         const auto found = scrub_once(fixed.replica.checkpoints());
         RC_ASSERT(found.size() == 1U);
         RC_ASSERT(found[0].find("sessions") != std::string::npos);
-    });
+    }));
 }
 
 }  // namespace
