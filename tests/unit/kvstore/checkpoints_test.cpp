@@ -199,6 +199,23 @@ TEST(CheckpointDamage, is_served_to_nobody) {
     }));
 }
 
+TEST(CheckpointDamage, a_bucket_that_does_not_give_its_digest_is_an_error_and_not_an_answer) {
+    EXPECT_TRUE(rc::check([] {
+        FixedReplica fixed;
+        fixed.to(test_interval);
+        auto& rows = fixed.replica.store().tables[leaves_table];
+        const Bucket bucket = must(parse_bucket_key(rows.begin()->first));
+        const auto sound = must(fixed.replica.checkpoints().leaves(Height(test_interval), bucket));
+        rows.erase(rows.begin());  // hidden
+        const auto leaves = fixed.replica.checkpoints().leaves(Height(test_interval), bucket);
+        RC_ASSERT(!leaves.has_value());
+        RC_ASSERT(leaves.error().code == Errc::corrupted);
+        const auto records = fixed.replica.checkpoints().records(Height(test_interval), {sound.front().name}, 1000);
+        RC_ASSERT(!records.has_value());
+        RC_ASSERT(records.error().code == Errc::corrupted);
+    }));
+}
+
 std::vector<std::string> scrub_once(Checkpoints& checkpoints) {
     std::vector<std::string> found;
     for (std::size_t steps = 0; steps < 10'000; ++steps) {
