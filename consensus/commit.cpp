@@ -127,6 +127,9 @@ void Core::State::commit(const BlockRef& block, std::optional<Certificate> certi
     const bool provable = crash_mode || certificate;
     for (const Header& header : headers) {
         note_ordered(*tree.find(committed_ids.at(header.height)));
+    }
+    // May find that the own state is wrong, and then forgets blocks: nothing below looks them up without asking.
+    for (const Header& header : headers) {
         note_committed(header);
     }
     to_write_lazily.emplace_back(CommitRecord{block, std::move(certificate)});

@@ -128,6 +128,9 @@ void Node::State::on(consensus::Send& effect) {
 
 void Node::State::leave(consensus::Send send) {
     LOYAL_ASSERT(!send.to || *send.to != self, "the core talks to others only");
+    if (!guard_off && guard.holds_back(send.message)) {
+        return;  // it waited for the disk when this replica learned that it may have forgotten votes
+    }
     if (!fault) {
         if (send.to) {
             port.send(*send.to, send.message);

@@ -286,6 +286,17 @@ Result<void> SigningGuard::check(const consensus::PeerMessage& message) {
     return allowed;
 }
 
+bool SigningGuard::holds_back(const consensus::PeerMessage& message) const {
+    if (!history_.silent()) {
+        return false;
+    }
+    if (const auto* new_view = std::get_if<consensus::NewView>(&message)) {
+        return new_view->leader == self_;  // another's is handed on
+    }
+    return std::holds_alternative<consensus::Vote>(message) || std::holds_alternative<consensus::ViewChange>(message) ||
+           std::holds_alternative<consensus::Propose>(message);
+}
+
 void SigningGuard::persisting(const consensus::Persist& persist) {
     for (const consensus::LogRecord& record : persist.records) {
         if (const auto* voting = std::get_if<consensus::VotingState>(&record)) {

@@ -80,6 +80,9 @@ class SigningGuard final : public crypto::Signer {
     // For what is about to be written, before anything that waits for it is checked.
     void persisting(const consensus::Persist& persist);
 
+    // While votes may be lost (A2) not even what was allowed, and waited for the disk, may leave any more.
+    [[nodiscard]] bool holds_back(const consensus::PeerMessage& message) const;
+
     [[nodiscard]] std::uint64_t signatures() const { return signatures_; }
     [[nodiscard]] std::uint64_t refusals() const { return refusals_; }
     [[nodiscard]] const std::string& last_refusal() const { return last_refusal_; }

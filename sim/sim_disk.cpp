@@ -13,8 +13,22 @@ namespace loyal::sim {
 // ---- Opening
 
 bool SimReplica::open_data() {
+    if (!open_log(folder_gone_) || !open_state()) {
+        return false;
+    }
+    folder_gone_ = false;
+    if (machine_ && machine_->executed().value > 0) {
+        const auto found = log_->recover(machine_->executed_block());
+        if (found && found->fresh) {  // a state that was executed, and a log that knows of nothing
+            return open_log(true);
+        }
+    }
+    return true;
+}
+
+bool SimReplica::open_log(bool lost) {
     kvstore::LogOptions options;
-    options.lost = folder_gone_;
+    options.lost = lost;
     options.checkpoint_interval = context_.membership.checkpoint_interval;
     auto log = kvstore::ConsensusLog::open(log_store_, context_.membership.context, options);
     if (!log) {
@@ -22,8 +36,7 @@ bool SimReplica::open_data() {
         return false;
     }
     log_ = std::move(*log);
-    folder_gone_ = false;
-    return open_state();
+    return true;
 }
 
 // False: the process has ended. A state that is damaged is none: it is fetched.

@@ -168,6 +168,7 @@ class SimReplica final : private replica::NodePort {
     // Opens the data as loyald does and executes what only the log has. False: the process has ended, or a violation
     // was told.
     [[nodiscard]] bool open_data();
+    [[nodiscard]] bool open_log(bool lost);
     [[nodiscard]] Result<consensus::Recovered> recover_data();
     [[nodiscard]] Result<void> execute_again();
     // What an error of a store means: the state is damaged, or the process ends. Of its own disk, or a violation.
