@@ -16,10 +16,6 @@ namespace {
 // Answers to requests that were given up may come late; how many a peer are remembered.
 constexpr std::size_t given_up_max = 4096;
 
-std::size_t weight_of(const StateRecord& record) {
-    return record.key.size() + record.content.size() + sizeof(StateRecord);
-}
-
 }  // namespace
 
 void StateFetch::State::on_chunk(ReplicaId from, const StateChunk& chunk) {

@@ -60,6 +60,11 @@ struct Gathering {
 
 enum class BucketState : std::uint8_t { unknown, wanted, gathering, done };
 
+// Memory that a gathered record takes.
+[[nodiscard]] inline std::size_t weight_of(const StateRecord& record) {
+    return record.key.size() + record.content.size() + sizeof(StateRecord);
+}
+
 struct StateFetch::State {
     State(const FetchOptions& fetch_options, const kvstore::StateRoot& wanted_root,
           kvstore::StateBuilder& state_builder, LocalState& local_state)

@@ -26,10 +26,6 @@ bool is_of(Bucket bucket, const std::vector<Leaf>& leaves) {
            kvstore::bucket_of(leaves.front().name) == bucket && kvstore::bucket_of(leaves.back().name) == bucket;
 }
 
-std::size_t weight_of(const StateRecord& record) {
-    return record.key.size() + record.content.size() + sizeof(StateRecord);
-}
-
 }  // namespace
 
 // ---- Beginning
