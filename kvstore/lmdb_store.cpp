@@ -511,6 +511,10 @@ Result<void> LmdbStore::sync() {
     return {};
 }
 
+std::uint64_t LmdbStore::written_bytes() const {
+    return environment_->used_bytes();
+}
+
 std::uint64_t LmdbStore::used_bytes() const {
     const std::uint64_t all = environment_->used_bytes();
     return all - std::min(all, environment_->free_bytes());

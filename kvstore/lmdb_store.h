@@ -44,6 +44,8 @@ class LmdbStore final : public Store {
     [[nodiscard]] Result<void> sync() override;
     // Bytes of the data file up to the last page, without the pages that wait for reuse.
     [[nodiscard]] std::uint64_t used_bytes() const override;
+    // Pages that were freed are counted as well.
+    [[nodiscard]] std::uint64_t written_bytes() const override;
 
     struct Environment;  // LMDB's handles; its header stays out of this one
 

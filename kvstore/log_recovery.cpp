@@ -60,7 +60,7 @@ Result<void> DurableLog::load() {
         VotesFound votes = judge_copies(*a, *b, *last);
         votes.doubt = doubt.empty() ? votes.doubt : doubt;
         fresh_ = !a->present && !b->present && *last == 0 && doubt.empty();
-        if (fresh_ && store_.used_bytes() > empty_log_bytes_max) {
+        if (fresh_ && store_.written_bytes() > empty_log_bytes_max) {
             votes.doubt = "the log has no record at all, but was written to";
             fresh_ = false;
         }

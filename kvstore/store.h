@@ -56,7 +56,10 @@ class Store {
     [[nodiscard]] virtual Result<std::unique_ptr<ReadTxn>> begin_read() = 0;
     [[nodiscard]] virtual Result<std::unique_ptr<WriteTxn>> begin_write() = 0;
     [[nodiscard]] virtual Result<void> sync() = 0;
+    // What records and tables occupy now.
     [[nodiscard]] virtual std::uint64_t used_bytes() const = 0;
+    // The most that they ever occupied, as far as the store can tell: it never shrinks.
+    [[nodiscard]] virtual std::uint64_t written_bytes() const { return used_bytes(); }
 };
 
 }  // namespace loyal::kvstore

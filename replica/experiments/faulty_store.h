@@ -53,6 +53,7 @@ class FaultyStore final : public kvstore::Store {
     [[nodiscard]] Result<std::unique_ptr<kvstore::WriteTxn>> begin_write() override;
     [[nodiscard]] Result<void> sync() override;
     [[nodiscard]] std::uint64_t used_bytes() const override { return store_->used_bytes(); }
+    [[nodiscard]] std::uint64_t written_bytes() const override { return store_->written_bytes(); }
 
  private:
     friend class FaultyWrite;

@@ -85,7 +85,7 @@ class FaultSpecTest : public FaultTest {
 TEST_F(FaultSpecTest, every_behaviour_of_the_list_can_be_made_and_says_its_name) {
     share_key_of(1);
     share_key_of(3);
-    EXPECT_EQ(behaviours().size(), 21U);
+    EXPECT_EQ(behaviours().size(), 22U);
     for (const BehaviourInfo& info : behaviours()) {
         const auto known = arguments().find(std::string(info.name));
         EXPECT_EQ(known == arguments().end(), info.argument.empty()) << info.name;

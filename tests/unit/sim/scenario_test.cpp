@@ -31,6 +31,13 @@ TEST(ScenarioTest, all_shapes_and_faults_occur) {
     }
     EXPECT_EQ(shapes.size(), 7U);
     EXPECT_EQ(windows, (std::set<std::uint64_t>{1, 2, 4, 8}));
+    Mix disks;
+    disks.disk_faults = true;
+    for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
+        for (const FaultEvent& event : make_scenario(seed, disks).plan) {
+            kinds.insert(event.kind);
+        }
+    }
     kinds.insert(FaultKind::heal_all);  // of the lab alone
     EXPECT_EQ(kinds.size(), static_cast<std::size_t>(FaultKind::heal_all) + 1);
     EXPECT_GT(calm, 50U);
