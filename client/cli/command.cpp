@@ -76,7 +76,11 @@ CLI::App* add_command(CLI::App& parent, const std::string& name, const std::stri
 }
 
 void when_chosen(CLI::App* command, CommandContext& context, std::function<Answer<Exit>()> action) {
-    command->callback([&context, action = std::move(action)] { context.action = action; });
+    command->callback([command, &context, action = std::move(action)] {
+        if (command->get_subcommands().empty()) {  // it is the subcommand that was chosen otherwise
+            context.action = action;
+        }
+    });
 }
 
 void add_text_form(CLI::App* command, TextForm& form) {
