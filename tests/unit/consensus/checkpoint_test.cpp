@@ -34,7 +34,7 @@ TEST(Checkpoint, a_header_carries_the_root_of_the_state_one_interval_below) {
     }
     for (const std::size_t replica : everybody) {
         EXPECT_EQ(cluster.status(replica).stable_checkpoint, Height(3 * step));
-        for (const std::uint64_t checkpoint : {1, 2, 3}) {
+        for (const std::uint64_t checkpoint : {1UL, 2UL, 3UL}) {
             EXPECT_EQ(stable_effects(cluster, replica, Height(checkpoint * step)), 1U) << replica << " " << checkpoint;
         }
         EXPECT_EQ(cluster.replicas[replica].stable.size(), 3U);

@@ -73,7 +73,7 @@ TEST_F(LogCheckpoint, one_is_proved_by_the_first_certificate_at_or_above_its_car
         expect_proof(10, 20);
         expect_proof(20, 32);
         expect_proof(30, 40);
-        for (const std::uint64_t none : {0, 5, 15, 40, 50}) {
+        for (const std::uint64_t none : {0UL, 5UL, 15UL, 40UL, 50UL}) {
             EXPECT_FALSE(must(log_->checkpoint_proof(Height(none))).has_value()) << none;
         }
         log_.reopen();

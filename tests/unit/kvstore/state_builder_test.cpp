@@ -216,8 +216,8 @@ TEST(StateBuilders, the_genesis_of_a_restored_cluster_is_under_its_first_root) {
         machine->drop_frozen();
         while (must(checkpoints->work(100))) {
         }
-        RC_ASSERT(checkpoints->roots().back() ==
-                  StateRoot(Height(test_interval), test::root_of(test::records_of(store))));
+        const StateRoot expected{Height(test_interval), test::root_of(test::records_of(store))};
+        RC_ASSERT(checkpoints->roots().back() == expected);
     }));
 }
 
