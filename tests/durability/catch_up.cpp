@@ -18,7 +18,6 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr std::uint64_t keys_full = 1'000'000, keys_short = 20'000;
-constexpr double mib = 1024.0 * 1024.0;
 
 // VmHWM of proc(5): the most memory that the process ever had.
 double peak_mib(pid_t pid) {
