@@ -33,7 +33,7 @@ inline constexpr std::string_view meta_table_name = "meta";
 
 // The tables under the root, each linked. Whatever treats them all alike goes by this list.
 struct RootedTable {
-    StateTable id;
+    StateTable id{};
     LinkedTable table;
 };
 inline constexpr std::array<RootedTable, 3> rooted_tables{{

@@ -338,7 +338,7 @@ void StateKeeper::open_rebuilt() {
 void StateKeeper::execute_step() {
     const auto blocks = execute_again(*next_.machine, log_, blocks_per_step);
     if (!blocks) {
-        const Error error = blocks.error();
+        const Error& error = blocks.error();
         if (error.code == Errc::io) {
             fatal(fatal_code_of(error.code), "the state store cannot be written: " + error.message);
         }

@@ -243,8 +243,8 @@ bool StateFetch::State::ask_records() {
     if (wanted_records.empty()) {
         return false;
     }
-    const auto fitting =
-        static_cast<std::size_t>(static_cast<double>(limits::state_chunk_bytes_max / 2) / record_bytes);
+    constexpr std::size_t half_a_chunk = limits::state_chunk_bytes_max / 2;
+    const auto fitting = static_cast<std::size_t>(static_cast<double>(half_a_chunk) / record_bytes);
     const std::size_t count_max =
         std::clamp<std::size_t>(fitting, 1, std::min(options.names_per_request, limits::state_names_max));
     const PeerChoice avoid = wanted_records.front().avoid;
