@@ -14,13 +14,6 @@ using replica::BehaviourInfo;
 
 namespace {
 
-struct LeftOut {
-    std::string_view behaviour, why;
-};
-constexpr std::array left_out{
-    LeftOut{"amnesia", "what contains a replica that lost its memory (PROTOCOL.md §14) is not built yet"},
-};
-
 // One to n-1 of the others.
 std::string some_others(Random& random, std::size_t n, std::uint16_t self) {
     std::vector<std::uint16_t> ids;
@@ -79,12 +72,6 @@ std::string random_word(Random& random, std::string_view word, std::size_t n, st
 
 }  // namespace
 
-std::string_view why_left_out(std::string_view behaviour) {
-    const auto* found = std::find_if(left_out.begin(), left_out.end(),
-                                     [&](const LeftOut& each) { return each.behaviour == behaviour; });
-    return found == left_out.end() ? std::string_view() : found->why;
-}
-
 std::optional<std::string> random_argument(Random& random, const BehaviourInfo& info, std::size_t n, std::uint16_t self,
                                            const std::vector<std::uint16_t>& traitors) {
     std::string_view form = info.argument;
@@ -116,7 +103,7 @@ std::string random_fault(Random& random, std::size_t n, std::uint16_t self,
     // Not for ever: most behaviours may be unfit.
     for (int attempt = 0; attempt < 100 && chosen.size() < wanted; ++attempt) {
         const BehaviourInfo& info = all.at(random.below(all.size()));
-        if (!why_left_out(info.name).empty() || std::count(chosen.begin(), chosen.end(), info.name) > 0) {
+        if (std::count(chosen.begin(), chosen.end(), info.name) > 0) {
             continue;
         }
         if (const auto argument = random_argument(random, info, n, self, traitors)) {

@@ -12,9 +12,6 @@
 
 namespace loyal::sim {
 
-// Why swarms leave a behaviour out; empty: they do not.
-[[nodiscard]] std::string_view why_left_out(std::string_view behaviour);
-
 // An argument of the form that `info` asks for; empty when it may be left out and is, or takes none. Nothing when there
 // is none that makes sense here (accomplices, where there are none). A placeholder that is not known is asserted: teach
 // it.
