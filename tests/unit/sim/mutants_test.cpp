@@ -13,6 +13,7 @@ struct Mutant {
     std::string name;
     std::vector<std::string> rules_off;
     std::string expected;  // part of the reason
+    bool disk_faults = false;
 };
 void PrintTo(const Mutant& mutant, std::ostream* out) {
     *out << mutant.name;
@@ -26,6 +27,7 @@ TEST_P(MutantsTest, is_found_within_a_thousand_seeds) {
     options.seeds = 1'000;
     options.jobs = 1;  // the first failing seed is then always the same
     options.failures_max = 1;
+    options.mix.disk_faults = GetParam().disk_faults;
     options.edit = [](Scenario& scenario) {
         scenario.core.rules_off = GetParam().rules_off;
         scenario.state_rules_off = GetParam().rules_off;
@@ -46,7 +48,9 @@ INSTANTIATE_TEST_SUITE_P(
                       Mutant{"base_is_a_lock", {"8a"}, ""},                     // crash mode, pitfall 17
                       Mutant{"accepting_is_locking", {"8a-accept"}, "lock"},
                       Mutant{"base_is_voted_for_again", {"V5-revote"}, "LIVENESS"},  // pitfall 11
-                      Mutant{"path_of_a_certificate", {"cert-path"}, ""}),           // pitfall 8
+                      Mutant{"path_of_a_certificate", {"cert-path"}, ""},            // pitfall 8
+                      Mutant{"amnesia_is_silent", {"A2"}, "", true},
+                      Mutant{"rotations_for_amnesiacs_are_rare", {"A4-rate"}, "LIVENESS", true}),
     [](const auto& one) { return one.param.name; });
 
 }  // namespace
