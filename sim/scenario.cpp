@@ -48,13 +48,12 @@ void shape_cluster(Scenario& s, Random& random, const Mix& mix) {
         s.core.tenure_ms = random.between(300, 2'000);
         s.core.tenure_blocks = random.between(5, 100);
     }
-    if (random.one_in(2)) {  // so that logs are cut, and those who fell behind fetch the state
-        s.checkpoint_interval = 4 * s.window;
-    }
     if (mix.disk_faults) {
         s.window = random.pick(std::array<std::uint64_t, 4>{1, 1, 2, 3});
         s.checkpoint_interval = 4 * s.window * random.pick(std::array<std::uint64_t, 3>{1, 1, 2});
         s.n = s.fault_model == FaultModel::byzantine && random.one_in(4) ? 7 : s.n;
+    } else if (random.one_in(2)) {  // so that logs are cut, and those who fell behind fetch the state
+        s.checkpoint_interval = 4 * s.window;
     }
     if (mix.uniform) {
         s.n = s.fault_model == FaultModel::byzantine ? 4 : 3;

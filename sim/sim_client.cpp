@@ -52,15 +52,18 @@ void SimClient::pump() {
     }
 }
 
+std::size_t SimClient::last_operations() const {
+    return context_.scenario.workload.last_operations + further_;
+}
+
 bool SimClient::finished() const {
-    const WorkloadShape& w = context_.scenario.workload;
-    const bool asked = reading_back_ ? to_read_back_.empty() : last_phase_ && last_done_ >= w.last_operations;
+    const bool asked = reading_back_ ? to_read_back_.empty() : last_phase_ && last_done_ >= last_operations();
     return asked && outstanding_ == 0;
 }
 
 bool SimClient::completed() const {
     const WorkloadShape& w = context_.scenario.workload;
-    const bool asked = last_phase_ ? last_done_ >= w.last_operations : issued_ == w.operations;
+    const bool asked = last_phase_ ? last_done_ >= last_operations() : issued_ == w.operations;
     return asked && outstanding_ == 0 && counters_.unknown == 0;
 }
 
@@ -82,8 +85,8 @@ void SimClient::abandon() {
 }
 
 std::string SimClient::waiting_for() const {
-    std::string text = fmt::format("client {}: {} of {} last operations done, under way:", index_, last_done_,
-                                   context_.scenario.workload.last_operations);
+    std::string text =
+        fmt::format("client {}: {} of {} last operations done, under way:", index_, last_done_, last_operations());
     for (const auto& [number, what] : open_) {
         text += " " + what;
     }
@@ -118,7 +121,7 @@ void SimClient::issue() {
         next_issue_ = now + (w.pause_us ? 0 : random_.below(2 * w.think_us + 1));
         issue_one(false);
     }
-    while (last_phase_ && outstanding_ < w.outstanding && last_done_ + last_outstanding_ < w.last_operations) {
+    while (last_phase_ && outstanding_ < w.outstanding && last_done_ + last_outstanding_ < last_operations()) {
         ++last_outstanding_;
         issue_one(true);
     }

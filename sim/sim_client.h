@@ -56,6 +56,8 @@ class SimClient {
     void tick();
     // The faults are over: finish what is left, then the last operations, each of which must succeed.
     void faults_ended() { last_phase_ = true; }
+    // After that: the same again, once more.
+    void one_more() { ++further_; }
     // Nothing more is asked; `keys` are read once, and the observer hears of what was there (Ending::read_back).
     void read_back(std::vector<std::string> keys);
     // The run ends here: what is under way may have taken effect or not.
@@ -96,6 +98,7 @@ class SimClient {
     void report(const Call& call, OperationSeen::Status status, bool applied);
     void saw(const Call& call, const kvstore::RangeResult& range);
     [[nodiscard]] Call begin(bool last);
+    [[nodiscard]] std::size_t last_operations() const;
     [[nodiscard]] std::string new_value();
 
     std::size_t index_;
@@ -107,7 +110,7 @@ class SimClient {
 
     bool last_phase_ = false, reading_back_ = false, abandoned_ = false;
     std::vector<std::string> to_read_back_;
-    std::size_t issued_ = 0, outstanding_ = 0, last_outstanding_ = 0, last_done_ = 0;
+    std::size_t issued_ = 0, outstanding_ = 0, last_outstanding_ = 0, last_done_ = 0, further_ = 0;
     std::uint64_t values_ = 0, calls_ = 0;
     TimeUs next_issue_ = 0;
     std::map<std::string, std::optional<std::string>> last_seen_;
