@@ -9,7 +9,6 @@
 #include <fmt/format.h>
 
 #include "crypto/identity.h"
-#include "tests/durability/disks.h"
 
 namespace loyal::durability {
 
@@ -83,17 +82,11 @@ fs::path Fleet::data(std::uint16_t id) const {
     return options_.data ? options_.data(id) : cluster_.data_path(id);
 }
 
-// PR_SET_PDEATHSIG, by setpriv: should this program be killed, its replicas do not hold its mounts.
-void Fleet::start(std::uint16_t id, const Wrapping& wrapping) {
-    std::vector<std::string> words;
-    if (const auto setpriv = find_program("setpriv")) {
-        words = {*setpriv, "--pdeathsig", "KILL"};
-    }
-    words.insert(words.end(), wrapping.words.begin(), wrapping.words.end());
-    words.insert(words.end(), {loyald_.string(), "--config", (cluster_.directory / "cluster.toml").string(), "--id",
-                               std::to_string(id), "--data", data(id).string()});
-    processes_[id] =
-        std::make_unique<system_test::Process>(words, system_test::Process::Options{"", wrapping.environment});
+void Fleet::start(std::uint16_t id, const Environment& environment) {
+    const std::vector<std::string> words = {
+        loyald_.string(),   "--config", (cluster_.directory / "cluster.toml").string(), "--id",
+        std::to_string(id), "--data",   data(id).string()};
+    processes_[id] = std::make_unique<system_test::Process>(words, system_test::Process::Options{"", environment});
 }
 
 void Fleet::start_all() {
@@ -109,9 +102,6 @@ void Fleet::kill(std::uint16_t id) {
     if (found == processes_.end() || found->second == nullptr) {
         return;
     }
-    if (const pid_t inner = pid(id); inner > 1) {
-        ::kill(inner, SIGKILL);
-    }
     found->second->signal(SIGKILL);
     (void)wait_for_end(id, 20s);
 }
@@ -120,7 +110,7 @@ bool Fleet::stop(std::uint16_t id, std::chrono::seconds limit) {
     if (processes_[id] == nullptr) {
         return false;
     }
-    ::kill(pid(id), SIGTERM);
+    processes_[id]->signal(SIGTERM);
     return wait_for_end(id, limit) == 0;
 }
 
@@ -136,16 +126,9 @@ int Fleet::wait_for_end(std::uint16_t id, std::chrono::seconds limit) {
     return ran.exit;
 }
 
-// What stands before loyald either becomes it (setpriv) or has it as its only child (strace).
 pid_t Fleet::pid(std::uint16_t id) const {
     const auto found = processes_.find(id);
-    if (found == processes_.end() || found->second == nullptr) {
-        return -1;
-    }
-    const pid_t outer = found->second->pid();
-    std::ifstream children(fmt::format("/proc/{0}/task/{0}/children", outer));
-    pid_t child = -1;
-    return children >> child ? child : outer;
+    return found == processes_.end() || found->second == nullptr ? -1 : found->second->pid();
 }
 
 std::string Fleet::last_words(std::uint16_t id, std::size_t lines) const {
@@ -196,7 +179,7 @@ std::optional<std::uint16_t> Fleet::primary() {
     return found;
 }
 
-std::string Fleet::settle(std::chrono::seconds limit) {
+std::string Fleet::settle(std::chrono::milliseconds limit) {
     const auto deadline = std::chrono::steady_clock::now() + limit;
     std::string why = "nobody runs";
     std::uint64_t last = 0;

@@ -1,6 +1,6 @@
 // Fleet: a cluster of real loyald processes, each with a data folder wherever a part of the test wants it (a disk of
-// its own, say) and whatever is started before it (strace, a library that kills). Asked through the client library. All
-// processes end with this object, and with this program however it ends. Single-threaded but for `open_client`.
+// its own, say) and with variables of its own (a library that kills). Asked through the client library. All processes
+// end with this object, and with the thread that made it however that ends. Single-threaded but for `open_client`.
 #pragma once
 
 #include <cstdint>
@@ -32,11 +32,7 @@ struct FleetOptions {
     std::function<std::filesystem::path(std::uint16_t)> data;
 };
 
-// How a process is started: words before loyald's own, and variables.
-struct Wrapping {
-    std::vector<std::string> words;
-    std::map<std::string, std::string> environment;
-};
+using Environment = std::map<std::string, std::string>;
 
 class Fleet {
  public:
@@ -50,7 +46,7 @@ class Fleet {
     [[nodiscard]] const config::Cluster& cluster() const { return cluster_; }
     [[nodiscard]] std::filesystem::path data(std::uint16_t id) const;
 
-    void start(std::uint16_t id, const Wrapping& wrapping = {});
+    void start(std::uint16_t id, const Environment& environment = {});
     void start_all();
     // SIGKILL, or it has ended already. Its exit code is in `last_exit`.
     void kill(std::uint16_t id);
@@ -59,7 +55,6 @@ class Fleet {
     [[nodiscard]] bool running(std::uint16_t id) const;
     // Waits for its end. Exit code, 128 + signal, or -1 when it had to be killed for the time.
     int wait_for_end(std::uint16_t id, std::chrono::seconds limit);
-    // loyald itself, also when something was started before it.
     [[nodiscard]] pid_t pid(std::uint16_t id) const;
     // The last lines that it wrote, of the running or the last process.
     [[nodiscard]] std::string last_words(std::uint16_t id, std::size_t lines = 5) const;
@@ -71,7 +66,7 @@ class Fleet {
     [[nodiscard]] std::optional<std::uint16_t> primary();
     // All that run have executed the same height to the same state, and do not move; empty: they have. Otherwise why
     // not: a difference of states at one height is told at once, whatever the time.
-    [[nodiscard]] std::string settle(std::chrono::seconds limit = std::chrono::seconds(30));
+    [[nodiscard]] std::string settle(std::chrono::milliseconds limit = std::chrono::seconds(30));
     // What replicas can prove against each other; -1 for who could not be asked.
     [[nodiscard]] std::vector<int> proofs();
     [[nodiscard]] Result<std::string> control(std::uint16_t id, const std::string& line);

@@ -73,7 +73,7 @@ class FullDisks {
         options.data = [folder](std::uint16_t id) { return folder / fmt::format("disk-{}", id) / "data"; };
         fleet_ = std::make_unique<Fleet>(folder / "cluster", options);
         for (std::uint16_t id = 0; id < fleet_->size(); ++id) {
-            fleet_->start(id, switches_[id]->wrapping());
+            fleet_->start(id, switches_[id]->environment());
         }
         const std::string settled = fleet_->settle();
         report_.check(settled.empty(), "four replicas on disks of 96 MiB " + settled);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <cstdlib>
 
 #include "tests/durability/kill_switch.h"
@@ -43,6 +44,13 @@ KillSwitch* the_switch() {
     }
 }
 
+void name_file(KillSwitch& s, int file) {
+    char link[32];
+    (void)std::snprintf(link, sizeof link, "/proc/self/fd/%d", file);
+    const ssize_t size = file < 0 ? 0 : ::readlink(link, s.hit_file, sizeof s.hit_file - 1);
+    s.hit_file[size > 0 ? size : 0] = '\0';
+}
+
 enum class Verdict { go_on, torn, fail, pretend };
 
 // Counts the call; may not return. With `fail` errno is set.
@@ -51,7 +59,7 @@ Verdict ask(FileCall call, int file) {
     if (s == nullptr) {
         return Verdict::go_on;
     }
-    const std::uint64_t number = ++s->calls;
+    const std::uint64_t called = ++s->calls;
     ++s->by_call[call];
     if (call == FileCall::call_sync && file >= 0 && file == failed_file) {
         ++s->syncs_after_hit;
@@ -60,6 +68,8 @@ Verdict ask(FileCall call, int file) {
     const bool writes = call != FileCall::call_sync && call != FileCall::call_rename;
     const KillHow how = s->how;
     const bool lasts = how == KillHow::fail_space || how == KillHow::lie;
+    const std::uint64_t written = writes ? ++s->writes : 0;
+    const std::uint64_t number = how == KillHow::torn ? written : called;
     if (at == 0 || number < at || (number > at && !lasts)) {
         return Verdict::go_on;
     }
@@ -69,15 +79,12 @@ Verdict ask(FileCall call, int file) {
     if (how == KillHow::fail_space && !writes) {
         return Verdict::go_on;
     }
-    ++s->hit;
     s->hit_call = call;
+    name_file(*s, file);
+    ++s->hit;
     switch (how) {
         case KillHow::before: die();
-        case KillHow::torn:
-            if (!writes) {
-                die();
-            }
-            return Verdict::torn;
+        case KillHow::torn: return Verdict::torn;
         case KillHow::fail_io:
             failed_file = file;
             errno = EIO;
@@ -135,8 +142,11 @@ int asked_sync(int file, long number) {
 }
 
 int asked_truncate(int file, off_t size) {
-    return ask(FileCall::call_truncate, file) == Verdict::fail ? -1
-                                                               : static_cast<int>(::syscall(SYS_ftruncate, file, size));
+    switch (ask(FileCall::call_truncate, file)) {
+        case Verdict::fail: return -1;
+        case Verdict::torn: die();
+        default: return static_cast<int>(::syscall(SYS_ftruncate, file, size));
+    }
 }
 
 }  // namespace

@@ -122,7 +122,7 @@ class PowerCuts {
             liars_[id] = std::make_unique<SwitchFile>(settings_.folder / fmt::format("switch-{}", id));
             liars_[id]->arm(1, KillHow::lie);
         }
-        fleet_->start(id, liars_[id]->wrapping());
+        fleet_->start(id, liars_[id]->environment());
     }
 
     void note(const std::string& trouble) {

@@ -31,13 +31,12 @@ void SwitchFile::arm(std::uint64_t n, KillHow how) const {
     shared.hit = 0;
     shared.syncs_after_hit = 0;
     shared.how = how;
-    shared.at = shared.calls + n;
+    shared.at = (how == KillHow::torn ? shared.writes : shared.calls) + n;
 }
 
-Wrapping SwitchFile::wrapping() const {
-    return {{},
-            {{"LD_PRELOAD", (system_test::program_folder() / "loyal_kill_switch.so").string()},
-             {kill_switch_variable, path_.string()}}};
+Environment SwitchFile::environment() const {
+    return {{"LD_PRELOAD", (system_test::program_folder() / "loyal_kill_switch.so").string()},
+            {kill_switch_variable, path_.string()}};
 }
 
 }  // namespace loyal::durability

@@ -3,13 +3,14 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <stdexcept>
 #include <thread>
@@ -17,6 +18,8 @@
 namespace loyal::system_test {
 
 namespace {
+
+constexpr int exit_not_started = 127;  // as a shell says it
 
 int memory_file(const char* name) {
     const int descriptor = ::memfd_create(name, MFD_CLOEXEC);
@@ -37,6 +40,31 @@ std::string content_of(int descriptor) {
 
 int open_pid(pid_t pid) {
     return static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
+}
+
+// In the child, between fork and exec: only what a signal handler may call. The kernel forgets the death signal at a
+// fork, so it cannot be asked for earlier; a parent that died before is noticed by who is the parent now.
+[[noreturn]] void become(char** arguments, char** environment, const std::array<int, 3>& standard, pid_t parent) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (::getppid() == parent) {
+        for (int i = 0; i < 3; ++i) {
+            ::dup2(standard[static_cast<std::size_t>(i)], i);
+        }
+        ::execve(arguments[0], arguments, environment);
+    }
+    ::_exit(exit_not_started);
+}
+
+pid_t start(char** arguments, char** environment, const std::array<int, 3>& standard) {
+    if (::access(arguments[0], X_OK) != 0) {
+        return -1;
+    }
+    const pid_t parent = ::getpid();
+    const pid_t child = ::fork();
+    if (child == 0) {
+        become(arguments, environment, standard, parent);
+    }
+    return child;
 }
 
 bool ended_within(int pidfd, std::chrono::milliseconds limit) {
@@ -90,15 +118,9 @@ Process::Process(const std::vector<std::string>& command, const Options& options
     }
     arguments.push_back(nullptr);
 
-    posix_spawn_file_actions_t actions;
-    ::posix_spawn_file_actions_init(&actions);
-    ::posix_spawn_file_actions_adddup2(&actions, input, STDIN_FILENO);
-    ::posix_spawn_file_actions_adddup2(&actions, out_, STDOUT_FILENO);
-    ::posix_spawn_file_actions_adddup2(&actions, error_, STDERR_FILENO);
-    const int failed = ::posix_spawn(&pid_, words[0].c_str(), &actions, nullptr, arguments.data(), environment.data());
-    ::posix_spawn_file_actions_destroy(&actions);
+    pid_ = start(arguments.data(), environment.data(), {input, out_, error_});
     ::close(input);
-    if (failed != 0) {
+    if (pid_ < 0) {
         throw std::runtime_error("cannot start " + words[0]);
     }
     pidfd_ = open_pid(pid_);
