@@ -80,7 +80,7 @@ struct Cluster {
     crypto::Digest genesis_state;    // its root, at height 0
     crypto::Digest genesis_cluster;  // whose id the salt of the state's digests is made of
     std::uint64_t window = 8;
-    std::uint64_t log_quota_bytes = 0;  // 0: limits::log_quota_bytes
+    std::uint64_t log_quota_bytes = 0;  // 0: see log_quota_of()
     // C: heights between two checkpoints of the state; all replicas must agree on it, and on window.
     std::uint64_t checkpoint_interval = limits::checkpoint_interval_default;
     Timers timers;

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "config/limits.h"
+#include "config/log_quota.h"
 #include "consensus/quorum.h"
 #include "crypto/identity.h"
 
@@ -193,21 +194,38 @@ Result<void> check_timers(const Timers& timers) {
     return check_detector(timers);
 }
 
+// Expects a checkpoint_interval in its range.
+Result<void> check_log_quota(const Cluster& cluster) {
+    const std::uint64_t interval = cluster.checkpoint_interval;
+    const std::uint64_t least = log_quota_bytes_min(interval), quota = log_quota_of(cluster);
+    if (least > limits::lmdb_map_bytes) {
+        return invalid(fmt::format(
+            "[limits] checkpoint_interval: {} is too large: the log may need {} bytes until it can be cut; give at most {}",
+            interval, least, checkpoint_interval_allowed(limits::lmdb_map_bytes)));
+    }
+    if (quota < least) {
+        const std::uint64_t allowed = checkpoint_interval_allowed(quota);
+        return invalid(fmt::format(
+            "[limits] log_quota_bytes: {} is too small: until the log can be cut it may have to hold two "
+            "checkpoint_intervals of the largest blocks; give at least {}, or 0{}",
+            quota, least,
+            allowed < 4 * cluster.window ? "" : fmt::format(", or a checkpoint_interval of at most {}", allowed)));
+    }
+    return {};
+}
+
 Result<void> check_limits(const Cluster& cluster) {
     if (cluster.window == 0 || cluster.window > limits::window_max) {
         return invalid(
             fmt::format("[limits] window: {} is out of range; give 1 to {}", cluster.window, limits::window_max));
     }
-    if (cluster.log_quota_bytes != 0 &&
-        (cluster.log_quota_bytes < log_quota_bytes_min || cluster.log_quota_bytes > limits::lmdb_map_bytes)) {
-        return invalid(fmt::format("[limits] log_quota_bytes: {} is out of range; give {} to {}, or 0 for {}",
-                                   cluster.log_quota_bytes, log_quota_bytes_min, limits::lmdb_map_bytes,
-                                   limits::log_quota_bytes));
-    }
     if (cluster.checkpoint_interval < 4 * cluster.window ||
         cluster.checkpoint_interval > limits::checkpoint_interval_max) {
         return invalid(fmt::format("[limits] checkpoint_interval: {} is out of range; give {} (4 times window) to {}",
                                    cluster.checkpoint_interval, 4 * cluster.window, limits::checkpoint_interval_max));
+    }
+    if (const Result<void> checked = check_log_quota(cluster); !checked) {
+        return checked;
     }
     if (cluster.fault_model == FaultModel::byzantine && cluster.crash_mode == CrashMode::stop) {
         return invalid("[cluster] crash_mode: \"stop\" belongs to fault_model = \"crash\"");

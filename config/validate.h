@@ -13,7 +13,6 @@ inline constexpr std::uint64_t timer_ms_max = 3'600'000;
 inline constexpr double phi_threshold_min = 1, phi_threshold_max = 50;
 inline constexpr std::uint64_t tenure_ms_max = 24 * timer_ms_max;
 inline constexpr std::uint64_t tenure_blocks_max = 1'000'000'000;
-inline constexpr std::uint64_t log_quota_bytes_min = std::uint64_t{64} << 20;
 
 [[nodiscard]] inline tl::unexpected<Error> invalid(std::string message) {
     return fail(Errc::invalid_argument, std::move(message));

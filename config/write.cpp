@@ -4,6 +4,7 @@
 
 #include "config/cluster.h"
 #include "config/limits.h"
+#include "config/log_quota.h"
 #include "config/validate.h"
 #include "consensus/quorum.h"
 #include "crypto/identity.h"
@@ -52,7 +53,7 @@ void write_settings(Out out, const Cluster& cluster) {
     fmt::format_to(out, R"([limits]
 # Fixed in the program: keys up to {} bytes, values up to {} bytes.
 window = {}  # blocks in flight, 1 to {}
-log_quota_bytes = {}  # of one replica's log; 0 means {}
+log_quota_bytes = {}  # of one replica's log; 0 means what checkpoint_interval needs, now {}
 checkpoint_interval = {}  # blocks between two checkpoints of the state; the same in every replica's file
 
 [timers]
@@ -68,7 +69,7 @@ tenure_ms = {}  # byzantine: a busy primary hands over after this; 0 means it st
 tenure_blocks = {}  # ... or after so many blocks; 0 means any number
 )",
                    limits::key_bytes_max, limits::value_bytes_max, cluster.window, limits::window_max,
-                   cluster.log_quota_bytes, limits::log_quota_bytes, cluster.checkpoint_interval,
+                   cluster.log_quota_bytes, log_quota_of(cluster), cluster.checkpoint_interval,
                    cluster.timers.heartbeat_ms, cluster.timers.order_latency_ms, cluster.timers.progress_min_ms,
                    cluster.timers.progress_max_ms, cluster.timers.precision_ms, cluster.timers.message_delay_ms,
                    cluster.timers.adaptive ? "adaptive" : "fixed", cluster.timers.phi_threshold,

@@ -14,6 +14,7 @@ namespace loyal::replica {
 namespace {
 
 constexpr std::chrono::seconds look_every{1};
+constexpr std::chrono::milliseconds look_for_room_every{100};
 // Below the threads that serve clients; what those leave is plenty.
 constexpr int nice_level = 5;
 constexpr std::size_t chunk_bytes_max = std::size_t{48} << 20;
@@ -54,15 +55,17 @@ std::uint64_t allocated_bytes(const std::filesystem::path& path) {
 }
 
 Background::Background(const kvstore::ConsensusLog& log, KeeperOptions options, Inbox<ServedRange>& served,
-                       Inbox<KeeperEvent>& events, Inbox<DiskUse>& disk)
+                       Inbox<KeeperEvent>& events, Inbox<DiskUse>& disk, Room& room)
     : log_(log),
       data_(options.setup.data),
       served_(served),
       disk_(disk),
+      room_(room),
       keeper_(options, log, [&events](KeeperEvent event) { events.push(std::move(event)); }) {
     for (std::size_t i = 0; i < options.replicas; ++i) {
         requests_[consensus::ReplicaId(static_cast<std::uint16_t>(i))] = 0;
     }
+    room_.on_wanted([this] { queue_.push(LookForRoom{}); });
     thread_ = std::thread([this] { run(); });
 }
 
@@ -71,6 +74,7 @@ Background::~Background() {
 }
 
 void Background::stop() {
+    room_.on_wanted({});
     queue_.stop();
     if (thread_.joinable()) {
         thread_.join();
@@ -98,8 +102,9 @@ void Background::run() {
     (void)::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), nice_level);  // of this thread alone, on Linux
     auto next_look = std::chrono::steady_clock::now();
     auto next_step = next_look;
+    Time next_room = Time::max();
     while (!queue_.stopped()) {
-        for (BackgroundTask& task : queue_.take_until(std::min(next_look, next_step))) {
+        for (BackgroundTask& task : queue_.take_until(std::min({next_look, next_step, next_room}))) {
             std::visit([this](auto& one) { handle(one); }, task);
         }
         next_step = keeper_.step();
@@ -108,6 +113,7 @@ void Background::run() {
             look_at_disk();
             next_look = std::chrono::steady_clock::now() + look_every;
         }
+        next_room = look_for_room(next_room);
     }
 }
 
@@ -137,6 +143,21 @@ void Background::handle(const ServeState& task) {
 void Background::handle(const TakeChunk& task) {
     chunk_bytes_ -= task.chunk.content ? task.chunk.content->size() + 256 : 256;
     keeper_.chunk(task.from, task.chunk);
+}
+
+// When to do it again: never, if nobody waits.
+Background::Time Background::look_for_room(Time due) {
+    const Time now = std::chrono::steady_clock::now();
+    if (!room_.awaited()) {
+        return Time::max();
+    }
+    if (due != Time::max() && now < due) {
+        return due;
+    }
+    if (due != Time::max()) {
+        room_.tell();
+    }
+    return now + look_for_room_every;
 }
 
 void Background::look_at_disk() {

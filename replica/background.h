@@ -1,6 +1,6 @@
 // Background: the low-priority thread: serves committed ranges to peers that lag (rule N10; PROTOCOL.md §17: fetches
 // come out of a budget of their own), does what is to be done with the state (state_transfer/keeper.h), scrubs the log
-// and looks after the disk once a second.
+// and looks after the disk once a second, more often while somebody waits for room.
 #pragma once
 
 #include <atomic>
@@ -11,7 +11,9 @@
 
 #include "consensus/input_effect.h"
 #include "kvstore/consensus_log.h"
+#include "replica/disk_watch.h"
 #include "replica/inbox.h"
+#include "replica/room.h"
 #include "replica/state_transfer/keeper.h"
 #include "replica/work_queue.h"
 
@@ -20,14 +22,6 @@ namespace loyal::replica {
 struct ServedRange {
     consensus::ReplicaId to;
     Result<consensus::Blocks> blocks;
-};
-
-struct DiskUse {
-    std::uint64_t free_bytes = 0;
-    std::uint64_t total_bytes = 0;  // of the file system
-    std::uint64_t log_bytes = 0;
-    std::uint64_t kv_bytes = 0;            // of the state: allocated, all generations
-    std::uint64_t log_blocks_damaged = 0;  // committed blocks of the own log that cannot be read
 };
 
 struct KeepState {
@@ -53,14 +47,15 @@ struct TakeChunk {
     consensus::ReplicaId from;
     consensus::StateChunk chunk;
 };
+struct LookForRoom {};  // somebody waits for it: from now on more often
 using BackgroundTask = std::variant<consensus::ServeCommitted, KeepState, LoseState, ReleaseBelow,
-                                    consensus::FetchState, ServeState, ServeClient, TakeChunk>;
+                                    consensus::FetchState, ServeState, ServeClient, TakeChunk, LookForRoom>;
 
 class Background {
  public:
     // References outlive it.
     Background(const kvstore::ConsensusLog& log, KeeperOptions options, Inbox<ServedRange>& served,
-               Inbox<KeeperEvent>& events, Inbox<DiskUse>& disk);
+               Inbox<KeeperEvent>& events, Inbox<DiskUse>& disk, Room& room);
     ~Background();
     Background(const Background&) = delete;
     Background& operator=(const Background&) = delete;
@@ -84,13 +79,17 @@ class Background {
     void handle(const ServeState& task);
     void handle(const ServeClient& task);
     void handle(const TakeChunk& task);
+    void handle(const LookForRoom&) {}
     void look_at_disk();
+    using Time = std::chrono::steady_clock::time_point;
+    [[nodiscard]] Time look_for_room(Time due);
     void scrub_log();
 
     const kvstore::ConsensusLog& log_;
     std::filesystem::path data_;
     Inbox<ServedRange>& served_;
     Inbox<DiskUse>& disk_;
+    Room& room_;
     StateKeeper keeper_;
     WorkQueue<BackgroundTask> queue_;
     std::atomic<std::size_t> chunk_bytes_{0};                    // that wait here

@@ -10,7 +10,6 @@ namespace {
 
 // A lazy write may be forgotten by a power cut; every so many generations one is synced, which bounds the replay.
 constexpr std::uint64_t sync_every = 8;
-constexpr std::chrono::milliseconds look_for_room_every{100};
 
 Error recovering() {
     return {Errc::unavailable, "the state of this replica is being recovered"};
@@ -18,11 +17,12 @@ Error recovering() {
 
 }  // namespace
 
-Executor::Executor(kvstore::StateMachine& machine, kvstore::Store& kv, Inbox<ExecutorResult>& results,
+Executor::Executor(kvstore::StateMachine& machine, kvstore::Store& kv, Inbox<ExecutorResult>& results, Room& room,
                    ExecutorOptions options)
     : machine_(machine),
       kv_(kv),
       results_(results),
+      room_(room),
       options_(options),
       last_freeze_(std::chrono::steady_clock::now()),
       durable_height_(machine.durable_height().value),
@@ -39,6 +39,7 @@ void Executor::submit(ExecutorTask task) {
 
 void Executor::stop() {
     stopping_ = true;
+    room_.tell();
     queue_.stop();
     if (thread_.joinable()) {
         thread_.join();
@@ -60,6 +61,7 @@ void Executor::state_failed(const char* what, const Error& error) {
         fatal(fatal_code_of(error.code), std::string(what) + ": " + error.message);
     }
     if (!failed_.exchange(true)) {
+        room_.tell();
         results_.push(StateFailed{{error.code, std::string(what) + ": " + error.message}});
     }
 }
@@ -198,7 +200,7 @@ bool Executor::write_frozen(kvstore::Durability durability) {
         if (stopping_ || failed_) {
             return false;
         }
-        std::this_thread::sleep_for(look_for_room_every);
+        room_.wait([this] { return stopping_ || failed_; });
     }
 }
 

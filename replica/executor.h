@@ -14,6 +14,7 @@
 #include "kvstore/store.h"
 #include "replica/durations.h"
 #include "replica/inbox.h"
+#include "replica/room.h"
 #include "replica/work_queue.h"
 #include "wire/client_messages.h"
 
@@ -61,7 +62,7 @@ struct ExecutorOptions {
 class Executor {
  public:
     // References outlive it. Until stop() nobody else uses `machine`.
-    Executor(kvstore::StateMachine& machine, kvstore::Store& kv, Inbox<ExecutorResult>& results,
+    Executor(kvstore::StateMachine& machine, kvstore::Store& kv, Inbox<ExecutorResult>& results, Room& room,
              ExecutorOptions options);
     ~Executor();
     Executor(const Executor&) = delete;
@@ -98,6 +99,7 @@ class Executor {
     kvstore::StateMachine& machine_;
     kvstore::Store& kv_;
     Inbox<ExecutorResult>& results_;
+    Room& room_;
     ExecutorOptions options_;
     WorkQueue<ExecutorTask> queue_;
     std::chrono::steady_clock::time_point last_freeze_;

@@ -5,14 +5,9 @@
 #include "replica/fatal_of.h"
 
 namespace loyal::replica {
-namespace {
 
-constexpr std::chrono::milliseconds look_for_room_every{100};
-
-}  // namespace
-
-LogWriter::LogWriter(kvstore::ConsensusLog& log, Inbox<consensus::PersistId>& durable)
-    : log_(log), durable_(durable), thread_([this] { run(); }) {}
+LogWriter::LogWriter(kvstore::ConsensusLog& log, Inbox<consensus::PersistId>& durable, Room& room)
+    : log_(log), durable_(durable), room_(room), thread_([this] { run(); }) {}
 
 LogWriter::~LogWriter() {
     stop();
@@ -20,6 +15,7 @@ LogWriter::~LogWriter() {
 
 void LogWriter::stop() {
     stopping_ = true;
+    room_.tell();
     queue_.stop();
     if (thread_.joinable()) {
         thread_.join();
@@ -76,7 +72,7 @@ bool LogWriter::append(const std::vector<consensus::Persist>& group) {
         if (stopping_) {
             return false;
         }
-        std::this_thread::sleep_for(look_for_room_every);
+        room_.wait([this] { return stopping_.load(); });
     }
 }
 

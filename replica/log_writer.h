@@ -12,14 +12,15 @@
 #include "kvstore/consensus_log.h"
 #include "replica/durations.h"
 #include "replica/inbox.h"
+#include "replica/room.h"
 #include "replica/work_queue.h"
 
 namespace loyal::replica {
 
 class LogWriter {
  public:
-    // `log` and `durable` outlive it.
-    LogWriter(kvstore::ConsensusLog& log, Inbox<consensus::PersistId>& durable);
+    // References outlive it.
+    LogWriter(kvstore::ConsensusLog& log, Inbox<consensus::PersistId>& durable, Room& room);
     ~LogWriter();
     LogWriter(const LogWriter&) = delete;
     LogWriter& operator=(const LogWriter&) = delete;
@@ -47,6 +48,7 @@ class LogWriter {
 
     kvstore::ConsensusLog& log_;
     Inbox<consensus::PersistId>& durable_;
+    Room& room_;
     WorkQueue<consensus::Persist> queue_;
     Durations durations_;
     std::atomic<std::uint64_t> transactions_{0};

@@ -8,6 +8,8 @@
 #include <thread>
 #include <utility>
 
+#include "config/limits.h"
+#include "config/log_quota.h"
 #include "replica/replica_state.h"
 
 namespace loyal::replica {
@@ -32,6 +34,9 @@ NodeOptions node_options(const ReplicaOptions& options) {
     return result;
 }
 
+// Below the map, which LMDB cannot grow.
+constexpr std::uint64_t state_quota_bytes = limits::lmdb_map_bytes / 8 * 7;
+
 std::size_t verify_threads() {
     return std::clamp<std::size_t>(std::thread::hardware_concurrency() / 2, 1, 2);
 }
@@ -47,6 +52,7 @@ Replica::State::State(ReplicaOptions replica_options, crypto::Identity key, Open
       verifier(membership, signatures),
       started(std::chrono::steady_clock::now()),
       tick(node_options(options).core.tick_ms),
+      disk_watch({config::log_quota_of(options.cluster), state_quota_bytes}),
       bell([this] { asio::post(loop, [this] { on_bell(); }); }),
       peers(loop, options.cluster, self, identity, signatures,
             PeerEvents{[this](consensus::ReplicaId from, Link& link, std::vector<Bytes>&& frames) {
@@ -79,11 +85,11 @@ Replica::State::State(ReplicaOptions replica_options, crypto::Identity key, Open
             [this] { flush(); });
     }
     pool.emplace(verifier, verified, verify_threads());
-    log_writer.emplace(*data.log, durable);
+    log_writer.emplace(*data.log, durable, room);
     if (data.state.machine) {
-        executor.emplace(*data.state.machine, *data.state.store, executor_results, ExecutorOptions{});
+        executor.emplace(*data.state.machine, *data.state.store, executor_results, room, ExecutorOptions{});
     }
-    background.emplace(*data.log, keeper_options(), served, keeper_events, disk);
+    background.emplace(*data.log, keeper_options(), served, keeper_events, disk, room);
     background->submit(KeepState{data.state.generation, std::move(data.state.checkpoints)});
 }
 

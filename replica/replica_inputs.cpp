@@ -23,18 +23,6 @@ constexpr int missed_ticks_max = 4;
 // Reasons that are counted one by one.
 constexpr std::size_t reasons_max = 64;
 
-// A small disk keeps an eighth of itself.
-std::uint64_t reserve_of(std::uint64_t total_bytes) {
-    return std::min(limits::disk_reserve_bytes, total_bytes / 8);
-}
-// The quota of the state: below the map, which LMDB cannot grow.
-constexpr std::uint64_t state_quota_bytes = limits::lmdb_map_bytes / 8 * 7;
-
-// True above `limit`, and then until an eighth of it is free again.
-bool exceeds(std::uint64_t used, std::uint64_t limit, bool already) {
-    return used > (already ? limit - limit / 8 : limit);
-}
-
 template <class T>
 bool over(T value, T limit, bool already) {
     return value > (already ? limit / 2 : limit);
@@ -251,18 +239,11 @@ void Replica::State::on_disk(const DiskUse& use) {
     if (experiments && experiments->disk->full()) {
         disk_use.free_bytes = 0;
     }
-    const bool was_full = alarms.contains("disk_full");
-    const std::uint64_t reserve = reserve_of(use.total_bytes);
-    const bool full = disk_use.free_bytes < reserve + (was_full ? reserve / 8 : 0);
-    raise("disk_full", full, "the disk of the data folder is nearly full: writes are refused until space is freed");
-    const std::uint64_t log_quota =
-        options.cluster.log_quota_bytes == 0 ? limits::log_quota_bytes : options.cluster.log_quota_bytes;
-    const bool long_log = exceeds(use.log_bytes, log_quota, alarms.contains("log_quota"));
-    raise("log_quota", long_log,
-          "the consensus log is larger than log_quota_bytes: writes are refused until old records are dropped");
-    const bool big_state = exceeds(use.kv_bytes, state_quota_bytes, alarms.contains("state_quota"));
-    raise("state_quota", big_state, "the state fills its file: writes are refused until keys are deleted");
-    node.refuse_writes(full || long_log || big_state ? std::optional(wire::RefusalCode::disk_full) : std::nullopt);
+    disk_watch.look(disk_use);
+    for (const DiskWatch::Alarm& alarm : disk_watch.alarms()) {
+        raise(std::string(alarm.name), alarm.raised, std::string(alarm.text));
+    }
+    node.refuse_writes(disk_watch.refuses_writes() ? std::optional(wire::RefusalCode::disk_full) : std::nullopt);
 }
 
 // ---- Time and batches

@@ -139,7 +139,7 @@ void Replica::State::install(StateRebuilt whole) {
     if (auto found = data.log->evidence()) {
         evidence = std::move(*found);
     }
-    executor.emplace(*data.state.machine, *data.state.store, executor_results, ExecutorOptions{});
+    executor.emplace(*data.state.machine, *data.state.store, executor_results, room, ExecutorOptions{});
     background->submit(KeepState{data.state.generation, std::move(data.state.checkpoints)});
     loss_told = false;
     ++state_repairs;

@@ -16,6 +16,7 @@
 #include "replica/clock_steps.h"
 #include "replica/control.h"
 #include "replica/counted_verifier.h"
+#include "replica/disk_watch.h"
 #include "replica/executor.h"
 #include "replica/experiments/experiments.h"
 #include "replica/experiments/faulty_clock.h"
@@ -151,6 +152,7 @@ struct Replica::State final : NodePort {
     ClockSteps clock_steps;
     std::chrono::steady_clock::time_point started;
     std::chrono::milliseconds tick;
+    DiskWatch disk_watch;
 
     boost::asio::io_context loop{1};
     boost::asio::signal_set signals{loop};
@@ -163,6 +165,7 @@ struct Replica::State final : NodePort {
     Inbox<ServedRange> served{bell};
     Inbox<DiskUse> disk{bell};
     Inbox<KeeperEvent> keeper_events{bell};
+    Room room;
 
     PeerTransport peers;
     ClientGateway clients;

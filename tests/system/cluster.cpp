@@ -8,6 +8,8 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/system/scratch.h"
+
 namespace loyal::system_test {
 
 namespace fs = std::filesystem;
@@ -22,7 +24,7 @@ void write_text(const fs::path& path, const std::string& text) {
 }
 
 ClusterOfProcesses::ClusterOfProcesses(const std::vector<std::string>& init) {
-    std::string pattern = (fs::temp_directory_path() / "loyal-system-XXXXXX").string();
+    std::string pattern = (scratch_folder() / "cluster-XXXXXX").string();
     scratch_ = ::mkdtemp(pattern.data());
     folder_ = scratch_ / "cluster";
     std::vector<std::string> words = {"cluster", "init", folder_.string(), "--base-port", "0"};

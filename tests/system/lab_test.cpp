@@ -8,6 +8,7 @@
 
 #include "tests/system/cluster.h"
 #include "tests/system/process.h"
+#include "tests/system/scratch.h"
 
 namespace loyal::system_test {
 namespace {
@@ -20,7 +21,7 @@ using Json = nlohmann::json;
 class Lab : public testing::Test {
  protected:
     Lab() {
-        std::string pattern = (fs::temp_directory_path() / "loyal-lab-test.XXXXXX").string();
+        std::string pattern = (scratch_folder() / "lab-XXXXXX").string();
         folder_ = ::mkdtemp(pattern.data());
         fs::create_directory(folder_ / "tmp");
     }

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/system/process.h"
+#include "tests/system/scratch.h"
 
 namespace loyal::system_test {
 namespace {
@@ -12,7 +13,7 @@ using Json = nlohmann::json;
 Ran price(const std::vector<std::string>& options) {
     std::vector<std::string> command = {(program_folder() / "loyal").string(), "lab", "price"};
     command.insert(command.end(), options.begin(), options.end());
-    return run(command, {}, std::chrono::seconds(100));
+    return run(command, {"", {{"TMPDIR", scratch_folder().string()}}}, std::chrono::seconds(100));
 }
 
 TEST(Price, of_a_moment_has_every_figure_of_both_clusters) {

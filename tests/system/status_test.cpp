@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <map>
 #include <sstream>
 
 #include "tests/system/cluster.h"
@@ -77,21 +78,36 @@ TEST(Status, every_peer_has_a_suspicion_and_a_dead_ones_rises) {
 TEST(Status, costs_grow_with_the_work) {
     ClusterOfProcesses cluster;
     cluster.up();
-    write_some(cluster, "a");
+    // One at a time everywhere: a replica that lags behind the answers puts several blocks into one sync.
+    const auto write_one = [&](int i) {
+        ASSERT_EQ(cluster.loyal({"put", "k", std::to_string(i)}).exit, 0);
+        ASSERT_TRUE(eventually([&] { return cluster.caught_up(3); }));
+    };
+    write_one(0);
     const json before = cluster.status();
-    write_some(cluster, "b");
-    ASSERT_TRUE(eventually([&] { return cluster.caught_up(3); }));
+    constexpr int writes = 5, quorum = 3;
+    for (int i = 1; i <= writes; ++i) {
+        write_one(i);
+    }
     const json after = cluster.status();
+    std::map<std::string, int> of_all;
     for (std::size_t i = 0; i < 4; ++i) {
         const json& was = before["replicas"][i]["costs"];
         const json& is = after["replicas"][i]["costs"];
         const auto grown = [&](const char* field) { return is[field].get<int>() - was[field].get<int>(); };
-        for (const char* field : {"messages", "bytes", "signatures", "verifications", "syncs"}) {
-            EXPECT_GE(grown(field), 5) << field << " of replica " << i << was << is;
+        for (const char* field : {"signatures", "verifications", "syncs"}) {
+            of_all[field] += grown(field);
         }
-        EXPECT_EQ(grown("operations"), 5) << i;
-        EXPECT_GE(grown("verifications"), 5 * 3) << "an envelope and votes of a quorum for each write";
+        for (const char* field : {"messages", "bytes", "verifications"}) {
+            EXPECT_GE(grown(field), writes) << field << " of replica " << i << was << is;
+        }
+        EXPECT_EQ(grown("operations"), writes) << i;
     }
+    // A quorum votes, not always the same one: who gets the certificate first need not vote any more.
+    for (const char* field : {"signatures", "syncs"}) {
+        EXPECT_GE(of_all[field], writes * quorum) << field;
+    }
+    EXPECT_GE(of_all["verifications"], writes * quorum * quorum) << "an envelope and votes of a quorum for each write";
 }
 
 TEST(Status, the_table_fits_a_terminal) {

@@ -35,7 +35,7 @@ TEST(ClusterFile, comes_back_as_it_was_written) {
     cluster.experiments = true;
     cluster.window = 3;
     cluster.epoch = 9;
-    cluster.log_quota_bytes = std::uint64_t{1} << 33;
+    cluster.log_quota_bytes = std::uint64_t{1} << 37;
     cluster.timers = {11, 12, 13, 14, 15, 16, false, 6.5, 17, 18};
     cluster.replicas[1].advertise = "host-b.example";
     cluster.replicas[1].listen = "0.0.0.0";
@@ -48,7 +48,7 @@ TEST(ClusterFile, comes_back_as_it_was_written) {
     EXPECT_EQ(read->epoch, 9U);
     EXPECT_TRUE(read->experiments);
     EXPECT_EQ(read->window, 3U);
-    EXPECT_EQ(read->log_quota_bytes, std::uint64_t{1} << 33);
+    EXPECT_EQ(read->log_quota_bytes, std::uint64_t{1} << 37);
     EXPECT_EQ(read->timers.heartbeat_ms, 11U);
     EXPECT_EQ(read->timers.order_latency_ms, 12U);
     EXPECT_EQ(read->timers.progress_min_ms, 13U);
@@ -206,7 +206,16 @@ const Mistake mistakes[] = {
     {"other_version", "protocol_version = 1", "protocol_version = 2", {"protocol_version", "version 1"}},
     {"window_zero", "window = 8", "window = 0", {"[limits] window", "0 is out of range", "1 to 32"}},
     {"window_too_large", "window = 8", "window = 33", {"[limits] window", "33 is out of range", "1 to 32"}},
-    {"quota_too_small", "log_quota_bytes = 0", "log_quota_bytes = 5", {"log_quota_bytes", "5 is out of range"}},
+    {"quota_too_small", "log_quota_bytes = 0", "log_quota_bytes = 5", {"log_quota_bytes", "5 is too small", "at least"}},
+    {"quota_too_large", "log_quota_bytes = 0", "log_quota_bytes = 1099511627777", {"log_quota_bytes", "out of range"}},
+    {"quota_below_two_intervals",
+     "log_quota_bytes = 0",
+     "log_quota_bytes = 17179869184",
+     {"log_quota_bytes", "is too small", "or 0, or a checkpoint_interval of at most 2"}},
+    {"interval_beyond_every_quota",
+     "checkpoint_interval = 8192",
+     "checkpoint_interval = 1000000",
+     {"checkpoint_interval", "too large", "give at most"}},
     {"timer_zero", "heartbeat_ms = 50", "heartbeat_ms = 0", {"[timers] heartbeat_ms", "out of range"}},
     {"timer_huge", "precision_ms = 250", "precision_ms = 3600001", {"[timers] precision_ms", "out of range"}},
     {"timers_out_of_order",

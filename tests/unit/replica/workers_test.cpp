@@ -120,8 +120,9 @@ TEST(LogWriterTest, what_waits_is_one_transaction_and_the_last_is_named) {
     Waiter waiter;
     Inbox<PersistId> durable(waiter.bell);
     FakeLog log;
+    Room room;
     log.hold(true);
-    LogWriter writer(log, durable);
+    LogWriter writer(log, durable, room);
     for (std::uint64_t id = 1; id <= 20; ++id) {
         writer.write({PersistId(id), {}});
     }
@@ -144,7 +145,8 @@ TEST(LogWriterTest, stop_writes_what_was_handed_over) {
     Waiter waiter;
     Inbox<PersistId> durable(waiter.bell);
     FakeLog log;
-    LogWriter writer(log, durable);
+    Room room;
+    LogWriter writer(log, durable, room);
     for (std::uint64_t id = 1; id <= 100; ++id) {
         writer.write({PersistId(id), {}});
     }
@@ -158,14 +160,19 @@ TEST(LogWriterTest, a_full_disk_is_waited_for_and_nothing_is_called_durable_mean
     Waiter waiter;
     Inbox<PersistId> durable(waiter.bell);
     FakeLog log;
+    Room room;
     log.full = true;
-    LogWriter writer(log, durable);
+    LogWriter writer(log, durable, room);
     writer.write({PersistId(1), {}});
     while (!writer.waits_for_room()) {
         std::this_thread::yield();
     }
+    while (!room.awaited()) {
+        std::this_thread::yield();
+    }
     EXPECT_TRUE(durable.take().empty());
     log.full = false;
+    room.tell();
     const auto got = waiter.collect(durable, 1);
     ASSERT_EQ(got.size(), 1U);
     EXPECT_EQ(got[0].value, 1U);
@@ -184,7 +191,8 @@ TEST(LogWriterTest, flush_waits_until_all_is_written_and_an_empty_persist_tells_
     Waiter waiter;
     Inbox<PersistId> durable(waiter.bell);
     FakeLog log;
-    LogWriter writer(log, durable);
+    Room room;
+    LogWriter writer(log, durable, room);
     writer.flush();
     for (std::uint64_t id = 1; id <= 50; ++id) {
         writer.write({PersistId(id), {}});
@@ -225,7 +233,8 @@ TEST_F(WorkersDeathTest, a_log_that_cannot_be_written_ends_the_process_by_name) 
             Doorbell bell([] {});
             Inbox<PersistId> durable(bell);
             Broken log;
-            LogWriter writer(log, durable);
+            Room room;
+            LogWriter writer(log, durable, room);
             writer.write({PersistId(1), {}});
             writer.stop();
         },
@@ -311,11 +320,18 @@ consensus::BlockPtr block_at(std::uint64_t height) {
 }
 
 struct ExecutorRig {
-    explicit ExecutorRig(ExecutorOptions options = {}) : executor(machine, store, results, options) {}
+    explicit ExecutorRig(ExecutorOptions options = {}) : executor(machine, store, results, room, options) {}
+    void await_waiting() const {
+        while (!room.awaited()) {
+            std::this_thread::yield();
+        }
+    }
+
     Waiter waiter;
     Inbox<ExecutorResult> results{waiter.bell};
     FakeMachine machine;
     FakeStore store;
+    Room room;
     Executor executor;
 };
 
@@ -377,7 +393,8 @@ TEST(ExecutorTest, a_slow_disk_makes_execution_wait_so_that_the_overlay_stays_bo
     FakeMachine machine;
     machine.write_takes = 5ms;
     FakeStore store;
-    Executor executor(machine, store, results, options);
+    Room room;
+    Executor executor(machine, store, results, room, options);
     for (std::uint64_t height = 1; height <= 200; ++height) {
         executor.submit(ExecuteTask{block_at(height)});
     }
@@ -392,13 +409,21 @@ TEST(ExecutorTest, a_full_disk_is_waited_for_and_reads_go_on) {
     rig.machine.full = true;
     rig.executor.submit(ExecuteTask{block_at(1)});
     (void)rig.waiter.collect(rig.results, 1);
+    rig.await_waiting();
+    rig.room.tell();
     while (rig.machine.attempts < 2) {
         std::this_thread::yield();
     }
     rig.executor.submit(ExecuteTask{block_at(2)});
     EXPECT_EQ(rig.waiter.collect(rig.results, 1).size(), 1U);
     EXPECT_EQ(rig.machine.writes, 0);
+    rig.await_waiting();
     rig.machine.full = false;
+    rig.room.tell();
+    while (rig.machine.writes == 0) {
+        std::this_thread::yield();
+    }
+    EXPECT_EQ(rig.machine.attempts, 3) << "once for each time that it was told";
     rig.executor.stop();
     EXPECT_EQ(rig.machine.durable, 2U);
 }
@@ -408,8 +433,27 @@ TEST(ExecutorTest, stop_does_not_wait_for_a_full_disk) {
     rig.machine.full = true;
     rig.executor.submit(ExecuteTask{block_at(1)});
     (void)rig.waiter.collect(rig.results, 1);
+    rig.await_waiting();
     rig.executor.stop();
     EXPECT_EQ(rig.machine.writes, 0) << "the log has the block";
+}
+
+TEST(ExecutorTest, a_state_that_is_found_damaged_ends_the_wait_for_room) {
+    ExecutorRig rig({.freeze_bytes = 100, .freeze_ms = 1'000'000});
+    consensus::ClientId reader;
+    reader.bytes[0] = 1;
+    rig.machine.full = true;
+    rig.executor.submit(ExecuteTask{block_at(1)});
+    (void)rig.waiter.collect(rig.results, 1);
+    rig.await_waiting();
+    rig.machine.damaged = true;
+    rig.executor.submit(ReadTask{1, reader, {}, Height(0)});
+    (void)rig.waiter.collect(rig.results, 2);
+    while (rig.room.awaited()) {
+        std::this_thread::yield();
+    }
+    rig.executor.abandon();
+    EXPECT_EQ(rig.machine.writes, 0);
 }
 
 TEST(ExecutorTest, stop_executes_what_waits_and_syncs_the_state) {
@@ -492,12 +536,13 @@ TEST(BackgroundTest, serves_ranges_and_looks_at_the_disk) {
     Inbox<ServedRange> served(waiter.bell);
     Inbox<DiskUse> disk(waiter.bell);
     FakeLog log;
+    Room room;
     log.stored = Height(10);
     Inbox<KeeperEvent> events(waiter.bell);
     KeeperOptions options;
     options.setup.data = "/";
     options.replicas = 4;
-    Background background(log, options, served, events, disk);
+    Background background(log, options, served, events, disk, room);
     background.submit(ask(1, 10, 0));
     const auto ranges = waiter.collect(served, 1);
     ASSERT_EQ(ranges.size(), 1U);
@@ -512,16 +557,37 @@ TEST(BackgroundTest, serves_ranges_and_looks_at_the_disk) {
     EXPECT_EQ(use[0].log_bytes, 123U);
 }
 
+TEST(BackgroundTest, who_waits_for_room_is_told_again_and_again_to_try) {
+    Waiter waiter;
+    Inbox<ServedRange> served(waiter.bell);
+    Inbox<DiskUse> disk(waiter.bell);
+    Inbox<KeeperEvent> events(waiter.bell);
+    FakeLog log;
+    Room room;
+    KeeperOptions options;
+    options.setup.data = "/";
+    options.replicas = 4;
+    Background background(log, options, served, events, disk, room);
+    const auto never = [] { return false; };
+    for (int times = 0; times < 3; ++times) {
+        room.wait(never);
+    }
+    EXPECT_FALSE(room.awaited());
+    background.stop();
+    room.wait([] { return true; });  // nobody is asked any more, and who is to stop does not wait
+}
+
 TEST(BackgroundTest, without_checkpoints_a_part_of_a_state_is_not_available) {
     Waiter waiter;
     Inbox<ServedRange> served(waiter.bell);
     Inbox<DiskUse> disk(waiter.bell);
     Inbox<KeeperEvent> events(waiter.bell);
     FakeLog log;
+    Room room;
     KeeperOptions options;
     options.setup.data = "/";
     options.replicas = 4;
-    Background background(log, options, served, events, disk);
+    Background background(log, options, served, events, disk, room);
     background.submit(ServeState{ReplicaId(2), {Height(64), consensus::StatePart::leaves, 7, {}}});
     const auto answers = waiter.collect(events, 1);
     ASSERT_EQ(answers.size(), 1U);
