@@ -5,6 +5,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <system_error>
 #include <utility>
 
@@ -161,14 +162,16 @@ Background::Time Background::look_for_room(Time due) {
 }
 
 void Background::look_at_disk() {
-    std::uint64_t state_bytes = 0;
+    DiskUse use{free_bytes(data_), total_bytes(data_), log_.used_bytes(), 0, 0, log_.damaged_blocks().size()};
     std::error_code error;
     for (std::filesystem::directory_iterator at(data_, error), end; !error && at != end; at.increment(error)) {
         if (at->path().filename().string().starts_with("state.")) {
-            state_bytes += allocated_bytes(at->path());
+            const std::uint64_t generation_bytes = allocated_bytes(at->path());
+            use.kv_bytes += generation_bytes;
+            use.kv_largest_bytes = std::max(use.kv_largest_bytes, generation_bytes);
         }
     }
-    disk_.push({free_bytes(data_), total_bytes(data_), log_.used_bytes(), state_bytes, log_.damaged_blocks().size()});
+    disk_.push(use);
 }
 
 // Reads on through the committed blocks; what does not open is remembered by the log itself.

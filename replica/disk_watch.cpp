@@ -24,7 +24,7 @@ void DiskWatch::look(const DiskUse& use) {
     const std::uint64_t reserve = reserve_of(use.total_bytes);
     full.raised = use.free_bytes < reserve + (full.raised ? reserve / 8 : 0);
     log.raised = exceeds(use.log_bytes, limits_.log_quota_bytes, log.raised);
-    state.raised = exceeds(use.kv_bytes, limits_.state_quota_bytes, state.raised);
+    state.raised = exceeds(use.kv_largest_bytes, limits_.state_quota_bytes, state.raised);
 }
 
 bool DiskWatch::refuses_writes() const {

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "tests/durability/http.h"
 #include "tests/durability/load_round.h"
 #include "tests/system/history.h"
 
@@ -16,13 +17,17 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr std::size_t workload_operations = 50, workload_keys = 10;
-// What was missed while it was away, for a replica that dies while it starts.
-constexpr std::size_t missed_operations = 10;
+// What a replica missed that dies while it starts: blocks that the others have, blocks that they forgot.
+constexpr std::size_t missed_starting = 10, missed_fetching = 220;
 // Far more than any point needs: a replica that lags puts more into one call.
 constexpr std::size_t operations_max = 20 * workload_operations;
 // The smallest that the default window allows: every workload contains a checkpoint, with all that it writes.
 constexpr std::uint64_t checkpoint_interval = 32;
 constexpr int exit_io = 69;
+
+bool starts(KillRole role) {
+    return role == KillRole::starting || role == KillRole::fetching;
+}
 
 std::string kind_of(const KillSwitch& hit) {
     const std::string file = static_cast<const char*>(hit.hit_file);
@@ -98,6 +103,14 @@ lab::Operation KillLane::put(std::size_t i) {
     return operation;
 }
 
+void KillLane::go_away(std::uint16_t victim, KillRole role, std::vector<lab::Operation>& operations) {
+    fleet_->kill(victim);
+    const std::size_t missed = role == KillRole::fetching ? missed_fetching : missed_starting;
+    while (operations.size() < missed) {
+        operations.push_back(put(operations.size()));
+    }
+}
+
 // Until it has died of its start, or has got over it.
 void KillLane::await_start(std::uint16_t victim) {
     const KillSwitch& its = switches_[victim]->get();
@@ -108,14 +121,13 @@ std::uint64_t KillLane::count(KillRole role, KillHow how) {
     const std::uint16_t victim = choose(role);
     const KillSwitch& its = switches_[victim]->get();
     const auto calls = [&] { return how == KillHow::torn ? its.writes.load() : its.calls.load(); };
-    std::uint64_t before = calls();
     ++rounds_;
-    if (role == KillRole::starting) {
-        fleet_->kill(victim);
-        for (std::size_t i = 0; i < missed_operations; ++i) {
-            (void)put(i);
-        }
-        before = calls();
+    std::vector<lab::Operation> operations;
+    if (starts(role)) {
+        go_away(victim, role, operations);
+    }
+    const std::uint64_t before = calls();
+    if (starts(role)) {
         start(victim);
         await_start(victim);
     } else {
@@ -124,7 +136,25 @@ std::uint64_t KillLane::count(KillRole role, KillHow how) {
         }
     }
     note(fleet_->settle());
-    return calls() - before;
+    const std::uint16_t port = fleet_->cluster().replicas[victim].http_port;
+    if (role == KillRole::fetching && metric(port, "loyal_state_repairs_total").value_or(0) < 1) {
+        note("it did not have to fetch the state");
+    }
+    const std::uint64_t count = calls() - before;
+    if (role == KillRole::fetching) {
+        change_view();
+    }
+    return count;
+}
+
+// A replica that fetched the state in a view in which it had voted is silent until the next (PROTOCOL.md S6): without
+// one, it would not write what the points after this are about.
+void KillLane::change_view() {
+    const std::uint16_t primary = choose(KillRole::primary);
+    fleet_->kill(primary);
+    (void)put(0);
+    start(primary);
+    note(fleet_->settle());
 }
 
 // It was hit: it has ended as it had to, or does so now. Start it again.
@@ -148,18 +178,15 @@ KillSums KillLane::attempt(const KillPoint& point) {
     const SwitchFile& its = *switches_[victim];
     std::vector<lab::Operation> operations;
     ++rounds_;
-    if (point.role == KillRole::starting) {
-        fleet_->kill(victim);
-        while (operations.size() < missed_operations) {
-            operations.push_back(put(operations.size()));
-        }
-        its.arm(point.n, point.how);
+    if (starts(point.role)) {
+        go_away(victim, point.role, operations);
+    }
+    its.arm(point.n, point.how);
+    if (starts(point.role)) {
         start(victim);
         await_start(victim);
-    } else {
-        its.arm(point.n, point.how);
     }
-    const std::size_t enough = point.role == KillRole::starting ? missed_operations : workload_operations;
+    const std::size_t enough = starts(point.role) ? operations.size() : workload_operations;
     bool back = false;
     for (;;) {
         if (!back && its.get().hit > 0) {
@@ -177,6 +204,9 @@ KillSums KillLane::attempt(const KillPoint& point) {
     sums_.points = 1;
     sums_.operations = operations.size();
     judge(std::move(operations));
+    if (point.role == KillRole::fetching) {
+        change_view();
+    }
     return std::exchange(sums_, {});
 }
 

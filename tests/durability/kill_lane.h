@@ -16,7 +16,12 @@
 
 namespace loyal::durability {
 
-enum class KillRole { backup, primary, starting };
+enum class KillRole {
+    backup,
+    primary,
+    starting,  // away for a moment: it executes blocks again, and fetches some
+    fetching,  // away for so long that the others have forgotten those blocks: it fetches the state
+};
 
 // At the n-th call, counted from a cluster at rest, or from the start of the process.
 struct KillPoint {
@@ -52,7 +57,10 @@ class KillLane {
     void note(const std::string& trouble);
     [[nodiscard]] std::uint16_t choose(KillRole role);
     [[nodiscard]] lab::Operation put(std::size_t i);
+    // Killed, and started again after the others went on without it; what they did is added to the operations.
+    void go_away(std::uint16_t victim, KillRole role, std::vector<lab::Operation>& operations);
     void await_start(std::uint16_t victim);
+    void change_view();
     void bring_back(std::uint16_t victim, KillHow how);
     void judge(std::vector<lab::Operation> operations);
 

@@ -1,5 +1,6 @@
 // Kill points: a replica dies at the first, second, ... of all calls that change or sync a file in a small fixed
-// workload: as a backup, as the primary, in the middle of a write, while it starts; then calls that fail with EIO.
+// workload: as a backup, as the primary, in the middle of a write, while it starts or fetches the state; then calls that
+// fail with EIO.
 // Lanes (kill_lane.h) take the points from one list, several at a time: most of a point's time is waiting.
 #include <algorithm>
 #include <condition_variable>
@@ -23,19 +24,22 @@ struct Sweep {
 };
 constexpr std::uint64_t every = 0;
 constexpr Sweep sweeps[] = {
-    {"a backup dies before the call", KillRole::backup, KillHow::before, 10, every},
-    {"the primary dies before the call", KillRole::primary, KillHow::before, 6, every},
-    {"a backup dies in the middle of the write", KillRole::backup, KillHow::torn, 6, every},
-    {"a replica that was away dies while it starts", KillRole::starting, KillHow::before, 6, every},
+    {"a backup dies before the call", KillRole::backup, KillHow::before, 24, every},
+    {"the primary dies before the call", KillRole::primary, KillHow::before, 16, every},
+    {"a backup dies in the middle of the write", KillRole::backup, KillHow::torn, 12, every},
+    {"a replica that was away dies while it starts", KillRole::starting, KillHow::before, 10, every},
+    {"a replica that fetches the state dies", KillRole::fetching, KillHow::before, 6, every},
     {"a write or sync fails with EIO", KillRole::backup, KillHow::fail_io, 3, 40},
 };
 constexpr std::size_t sweep_count = std::size(sweeps);
 constexpr std::size_t lanes_short = 2, lanes_full = 3;
-constexpr std::size_t troubles_max = 5;
+constexpr std::size_t troubles_max = 5, say_every = 200;
 
 // What the lanes share: points still to be tried, in order, and what came of the others. Thread-safe.
 class Board {
  public:
+    explicit Board(Report& report) : report_(report) {}
+
     // By one lane, once: the others wait for it.
     void open(const std::vector<std::uint64_t>& counts, bool full) {
         const std::lock_guard lock(mutex_);
@@ -76,6 +80,9 @@ class Board {
         const std::lock_guard lock(mutex_);
         troubles_ += sums.troubles.size();
         sums_[sweep] += sums;
+        if (++done_ % say_every == 0) {
+            report_.line(fmt::format("{} of {} points", done_, todo_.size()));
+        }
     }
 
     // When all lanes have ended.
@@ -88,12 +95,13 @@ class Board {
     [[nodiscard]] const std::vector<std::string>& failures() const { return failures_; }
 
  private:
+    Report& report_;  // under the mutex, until the lanes have ended
     std::mutex mutex_;
     std::condition_variable changed_;
     bool open_ = false;
     std::vector<std::uint64_t> counts_;
     std::vector<Entry> todo_;
-    std::size_t next_ = 0, troubles_ = 0;
+    std::size_t next_ = 0, done_ = 0, troubles_ = 0;
     KillSums sums_[sweep_count];
     std::vector<std::string> failures_;
 };
@@ -142,7 +150,7 @@ void say(const Sweep& sweep, std::uint64_t all, std::uint64_t chosen, const Kill
 }  // namespace
 
 void kill_points(const Settings& settings, Report& report) {
-    Board board;
+    Board board(report);
     std::vector<std::thread> lanes;
     for (std::size_t i = 0; i < (settings.full ? lanes_full : lanes_short); ++i) {
         std::filesystem::create_directories(settings.folder / fmt::format("lane-{}", i));

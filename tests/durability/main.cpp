@@ -73,8 +73,6 @@ int main(int count, char** words) {
     std::vector<std::string> chosen;
     std::string folder = std::filesystem::temp_directory_path().string();
     app.add_flag("--long", settings.full, "The figures of docs/DURABILITY.md; without it a few of each");
-    app.add_flag("--lying-disks", settings.lying_disks,
-                 "Power cuts of disks that pretend to sync: has to fail, or the test finds nothing");
     app.add_option("--seed", settings.seed, "Of everything that is random");
     app.add_option("--folder", folder, "For clusters and disks")->check(CLI::ExistingDirectory);
     app.add_option("part", chosen, "Which; all if none is named");

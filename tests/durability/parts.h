@@ -11,8 +11,6 @@ namespace loyal::durability {
 
 struct Settings {
     bool full = false;  // the figures of the documentation, not CI's few
-    // Disks that say "synced" and are not: the power cuts must find what is lost then.
-    bool lying_disks = false;
     std::uint64_t seed = 1;
     std::filesystem::path folder;
 };

@@ -7,20 +7,18 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "tests/durability/disks.h"
 #include "tests/durability/load_round.h"
 #include "tests/durability/parts.h"
+#include "tests/durability/powered_fleet.h"
 #include "tests/durability/switch_file.h"
 
 namespace loyal::durability {
 
-namespace fs = std::filesystem;
 using namespace std::chrono_literals;
 
 namespace {
 
 constexpr std::uint64_t cuts_full = 200, cuts_short = 10;
-constexpr std::uint64_t disk_bytes = 512U << 20U;  // sparse
 constexpr std::uint64_t compare_every = 20;
 
 using Random = std::mt19937_64;
@@ -56,14 +54,12 @@ class PowerCuts {
         if (!prepare()) {
             return;
         }
-        for (std::uint16_t id = 0; id < fleet_->size(); ++id) {
-            start(id);
-        }
-        note(fleet_->settle());
+        fleet().start_all();
+        note(fleet().settle());
         for (std::uint64_t i = 0; i < cuts && sums_.troubles.size() < 5; ++i) {
             one_cut();
             if ((i + 1) % compare_every == 0 || i + 1 == cuts) {
-                for (std::string& text : compare(*fleet_, kept_)) {
+                for (std::string& text : compare(fleet(), kept_)) {
                     ++sums_.load.lost;
                     sums_.load.texts.push_back(std::move(text));
                 }
@@ -72,58 +68,19 @@ class PowerCuts {
             }
         }
         say();
-        fleet_.reset();
-        for (const Ext4Disk& disk : disks_) {
-            (void)disk.unmount();
-        }
     }
 
  private:
     bool prepare() {
-        if (const auto entered = enter_private_mounts(); !entered) {
-            report_.skip(entered.error().message);
+        Result<std::unique_ptr<PoweredFleet>> made = PoweredFleet::make(settings_.folder / "power");
+        if (!made) {
+            report_.skip(made.error().message);
             return false;
         }
-        for (const char* program : {"mkfs.ext4", "e2fsck", "mount"}) {
-            if (!find_program(program)) {
-                report_.skip(std::string(program) + " is not installed");
-                return false;
-            }
-        }
-        FleetOptions options;
-        const fs::path folder = settings_.folder / "power";
-        fs::create_directories(folder);
-        for (std::uint16_t id = 0; id < options.replicas; ++id) {
-            Result<Ext4Disk> disk =
-                Ext4Disk::make(folder / fmt::format("{}.img", id), folder / fmt::format("disk-{}", id), disk_bytes);
-            if (!disk) {
-                report_.skip(disk.error().message);
-                return false;
-            }
-            if (const auto mounted = disk->mount(); !mounted) {
-                report_.skip("no loop device can be mounted here: " + mounted.error().message);
-                return false;
-            }
-            disks_.push_back(std::move(*disk));
-        }
-        options.data = [folder](std::uint16_t id) { return folder / fmt::format("disk-{}", id) / "data"; };
-        fleet_ = std::make_unique<Fleet>(folder / "cluster", options);
-        ::sync();  // the birth records are from before the first cut
+        powered_ = std::move(*made);
         return true;
     }
-
-    void start(std::uint16_t id) {
-        if (!settings_.lying_disks) {
-            fleet_->start(id);
-            return;
-        }
-        liars_.resize(fleet_->size());
-        if (liars_[id] == nullptr) {
-            liars_[id] = std::make_unique<SwitchFile>(settings_.folder / fmt::format("switch-{}", id));
-            liars_[id]->arm(1, KillHow::lie);
-        }
-        fleet_->start(id, liars_[id]->environment());
-    }
+    [[nodiscard]] Fleet& fleet() { return powered_->fleet(); }
 
     void note(const std::string& trouble) {
         if (!trouble.empty()) {
@@ -138,39 +95,37 @@ class PowerCuts {
 
     void one_cut() {
         ++sums_.cuts;
-        LoadRound load(*fleet_, fmt::format("cut-{:03}/", sums_.cuts), random_());
+        LoadRound load(fleet(), fmt::format("cut-{:03}/", sums_.cuts), random_());
         pause(150, 700);
-        const std::vector<std::uint16_t> victims = choose_victims(random_, fleet_->size());
-        sums_.of_all += victims.size() == fleet_->size() ? 1U : 0U;
+        const std::vector<std::uint16_t> victims = choose_victims(random_, fleet().size());
+        sums_.of_all += victims.size() == fleet().size() ? 1U : 0U;
         sums_.replicas += victims.size();
         for (const std::uint16_t id : victims) {
-            note(disks_[id].cut());
+            note(powered_->cut(id));
         }
         if (random_() % 2 == 0) {
             pause(0, 30);  // it lives on for a moment, with a disk that refuses everything
         }
         for (const std::uint16_t id : victims) {
-            fleet_->kill(id);
+            fleet().kill(id);
         }
         for (const std::uint16_t id : victims) {
-            note(disks_[id].unmount());
-            note(disks_[id].check());
-            note(disks_[id].mount());
+            note(powered_->power_back(id));
         }
         pause(0, 300);
         for (const std::uint16_t id : victims) {
-            start(id);
+            fleet().start(id);
         }
         pause(100, 300);
         sums_.load += load.finish(kept_);
-        note(fleet_->settle(60s));
-        for (std::uint16_t id = 0; id < fleet_->size(); ++id) {
-            if (!fleet_->running(id)) {
-                const int code = fleet_->wait_for_end(id, 1s);
-                note(fmt::format("replica {} ended with {}: {}", id, code, fleet_->last_words(id)));
+        note(fleet().settle(60s));
+        for (std::uint16_t id = 0; id < fleet().size(); ++id) {
+            if (!fleet().running(id)) {
+                const int code = fleet().wait_for_end(id, 1s);
+                note(fmt::format("replica {} ended with {}: {}", id, code, fleet().last_words(id)));
             }
         }
-        for (const int held : fleet_->proofs()) {
+        for (const int held : fleet().proofs()) {
             sums_.proofs += static_cast<std::uint64_t>(std::max(held, 0));
             note(held < 0 ? "a replica does not say what it can prove" : "");
         }
@@ -198,17 +153,99 @@ class PowerCuts {
     const Settings& settings_;
     Report& report_;
     Random random_;
-    std::vector<Ext4Disk> disks_;
-    std::vector<std::unique_ptr<SwitchFile>> liars_;
-    std::unique_ptr<Fleet> fleet_;
+    std::unique_ptr<PoweredFleet> powered_;
     Kept kept_;
     Sums sums_;
+};
+
+// The check of the check: when disks say "synced" and are not, a cut of all four has to show.
+class LyingDisks {
+ public:
+    LyingDisks(const Settings& settings, Report& report) : settings_(settings), report_(report) {}
+
+    void run() {
+        Result<std::unique_ptr<PoweredFleet>> made = PoweredFleet::make(settings_.folder / "lying");
+        if (!made) {
+            report_.skip(made.error().message);
+            return;
+        }
+        powered_ = std::move(*made);
+        Fleet& fleet = powered_->fleet();
+        for (std::uint16_t id = 0; id < fleet.size(); ++id) {
+            switches_.push_back(std::make_unique<SwitchFile>(settings_.folder / fmt::format("switch-{}", id)));
+            fleet.start(id, switches_[id]->environment());
+        }
+        std::string trouble = fleet.settle();
+        const std::uint64_t honest = put_all("honest", 20);
+        for (const auto& each : switches_) {
+            each->arm(1, KillHow::lie);
+        }
+        const std::uint64_t acknowledged = put_all("lied", writes);
+        for (std::uint16_t id = 0; id < fleet.size(); ++id) {
+            trouble += error_of(powered_->cut(id));
+        }
+        for (std::uint16_t id = 0; id < fleet.size(); ++id) {
+            fleet.kill(id);
+            trouble += error_of(powered_->power_back(id));
+        }
+        fleet.start_all();
+        report_.check(trouble.empty() && honest > 0 && acknowledged == writes,
+                      fmt::format("disks that lie: {} writes acknowledged {}", acknowledged, trouble));
+        look(acknowledged);
+    }
+
+ private:
+    static constexpr std::uint64_t writes = 100;
+
+    static std::string error_of(const Result<void>& done) { return done ? "" : done.error().message; }
+    static Bytes key(const char* prefix, std::uint64_t i) { return bytes_of(fmt::format("{}-{}", prefix, i)); }
+
+    [[nodiscard]] std::uint64_t put_all(const char* prefix, std::uint64_t count) {
+        const auto client = powered_->fleet().open_client("default", 10'000);
+        std::uint64_t done = 0;
+        for (std::uint64_t i = 0; i < count; ++i) {
+            done += client->write_sync(kvstore::Put{key(prefix, i), bytes_of("v")}).certainty ==
+                            client::Certainty::done
+                        ? 1U
+                        : 0U;
+        }
+        return done;
+    }
+
+    // How it shows: replicas that end, writes that are not there, or nobody who answers.
+    void look(std::uint64_t acknowledged) {
+        Fleet& fleet = powered_->fleet();
+        const auto client = fleet.open_client("default", 2'000);
+        std::uint64_t there = 0, missing = 0, unanswered = 0, ended = 0;
+        for (std::uint64_t i = 0; i < acknowledged && unanswered < 2; ++i) {
+            kvstore::Range range;
+            range.begin = key("lied", i);
+            const client::ReadResult read = client->read_sync(range);
+            ++(!read.ok ? unanswered : read.range.items.empty() ? missing : there);
+        }
+        std::uint64_t recovering = 0;
+        const std::vector<nlohmann::json> rows = fleet.status();
+        for (std::uint16_t id = 0; id < fleet.size(); ++id) {
+            ended += fleet.running(id) ? 0U : 1U;
+            recovering += rows[id].is_object() && rows[id]["role"] == "recovering" ? 1U : 0U;
+        }
+        report_.check(missing + unanswered + ended > 0,
+                      fmt::format("disks that lie are found out: {} acknowledged writes lost, {} there, {} reads without "
+                                  "an answer; {} replicas ended, {} say that they may have forgotten votes",
+                                  missing, there, unanswered, ended, recovering));
+    }
+
+    const Settings& settings_;
+    Report& report_;
+    std::unique_ptr<PoweredFleet> powered_;
+    std::vector<std::unique_ptr<SwitchFile>> switches_;
 };
 
 }  // namespace
 
 void power_cuts(const Settings& settings, Report& report) {
     PowerCuts(settings, report).run(settings.full ? cuts_full : cuts_short);
+    LyingDisks(settings, report).run();
 }
 
 }  // namespace loyal::durability

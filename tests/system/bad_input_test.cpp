@@ -45,6 +45,9 @@ TEST(BadInput, a_cluster_file_that_makes_no_sense_is_refused_by_name) {
     expect_refused(cluster, replaced(good, "\nepoch = 0", "\nepoch = \"zero\""), "epoch");
     expect_refused(cluster, replaced(good, "\nfault_model = \"byzantine\"", "\nfault_model = \"gullible\""),
                    "gullible");
+    // A log that could not be cut before it is full would stop the cluster for good.
+    expect_refused(cluster, replaced(good, "\nlog_quota_bytes = 0", "\nlog_quota_bytes = 10000000000"),
+                   "or a checkpoint_interval of at most");
     expect_refused(cluster, good.substr(0, good.size() / 2), "cluster.toml");
     expect_refused(cluster, "", "cluster.toml");
     // Another key in the file makes it another cluster.

@@ -57,11 +57,15 @@ TEST(DiskWatchTest, the_log_at_its_quota_refuses_writes_until_an_eighth_is_free)
 TEST(DiskWatchTest, the_state_at_its_quota_refuses_writes_until_an_eighth_is_free) {
     DiskWatch watch({8 * gib, 16 * gib});
     DiskUse use = plenty();
-    use.kv_bytes = 16 * gib + 1;
+    use.kv_bytes = 17 * gib;
+    use.kv_largest_bytes = 16 * gib;
+    watch.look(use);
+    EXPECT_FALSE(watch.refuses_writes()) << "one generation beside another, while the state is built anew";
+    use.kv_largest_bytes = 16 * gib + 1;
     watch.look(use);
     EXPECT_TRUE(watch.refuses_writes());
     EXPECT_TRUE(raised(watch, "state_quota"));
-    use.kv_bytes = 14 * gib;
+    use.kv_largest_bytes = 14 * gib;
     watch.look(use);
     EXPECT_FALSE(watch.refuses_writes());
 }
@@ -97,14 +101,14 @@ TEST(DiskWatchTest, writes_are_accepted_only_when_every_limit_is_kept) {
     DiskWatch watch({8 * gib, 16 * gib});
     DiskUse use = plenty();
     use.log_bytes = 9 * gib;
-    use.kv_bytes = 17 * gib;
+    use.kv_largest_bytes = 17 * gib;
     watch.look(use);
     use.log_bytes = 0;
     watch.look(use);
     EXPECT_FALSE(raised(watch, "log_quota"));
     EXPECT_TRUE(raised(watch, "state_quota"));
     EXPECT_TRUE(watch.refuses_writes());
-    use.kv_bytes = 0;
+    use.kv_largest_bytes = 0;
     watch.look(use);
     EXPECT_FALSE(watch.refuses_writes());
 }
