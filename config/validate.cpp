@@ -199,9 +199,10 @@ Result<void> check_log_quota(const Cluster& cluster) {
     const std::uint64_t interval = cluster.checkpoint_interval;
     const std::uint64_t least = log_quota_bytes_min(interval), quota = log_quota_of(cluster);
     if (least > limits::lmdb_map_bytes) {
-        return invalid(fmt::format(
-            "[limits] checkpoint_interval: {} is too large: the log may need {} bytes until it can be cut; give at most {}",
-            interval, least, checkpoint_interval_allowed(limits::lmdb_map_bytes)));
+        return invalid(
+            fmt::format("[limits] checkpoint_interval: {} is too large: the log may need {} bytes until it can be cut; "
+                        "give at most {}",
+                        interval, least, checkpoint_interval_allowed(limits::lmdb_map_bytes)));
     }
     if (quota < least) {
         const std::uint64_t allowed = checkpoint_interval_allowed(quota);

@@ -84,8 +84,8 @@ fs::path Fleet::data(std::uint16_t id) const {
 
 void Fleet::start(std::uint16_t id, const Environment& environment) {
     const std::vector<std::string> words = {
-        loyald_.string(),   "--config", (cluster_.directory / "cluster.toml").string(), "--id",
-        std::to_string(id), "--data",   data(id).string()};
+        loyald_.string(), "--config",       (cluster_.directory / "cluster.toml").string(), "--id", std::to_string(id),
+        "--data",         data(id).string()};
     processes_[id] = std::make_unique<system_test::Process>(words, system_test::Process::Options{"", environment});
 }
 

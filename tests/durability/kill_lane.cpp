@@ -31,7 +31,7 @@ bool starts(KillRole role) {
 
 std::string kind_of(const KillSwitch& hit) {
     const std::string file = static_cast<const char*>(hit.hit_file);
-    const char* folder = file.find("/log/") != std::string::npos      ? "log"
+    const char* folder = file.find("/log/") != std::string::npos     ? "log"
                          : file.find("/state.") != std::string::npos ? "state"
                                                                      : "other";
     switch (hit.hit_call) {

@@ -1,7 +1,7 @@
 // Kill points: a replica dies at the first, second, ... of all calls that change or sync a file in a small fixed
-// workload: as a backup, as the primary, in the middle of a write, while it starts or fetches the state; then calls that
-// fail with EIO.
-// Lanes (kill_lane.h) take the points from one list, several at a time: most of a point's time is waiting.
+// workload: as a backup, as the primary, in the middle of a write, while it starts or fetches the state; then calls
+// that fail with EIO. Lanes (kill_lane.h) take the points from one list, several at a time: most of a point's time is
+// waiting.
 #include <algorithm>
 #include <condition_variable>
 #include <mutex>
@@ -131,10 +131,10 @@ void say(const Sweep& sweep, std::uint64_t all, std::uint64_t chosen, const Kill
     for (const auto& [kind, times] : sums.by_kind) {
         kinds.push_back(fmt::format("{} {}", times, kind));
     }
-    report.line(fmt::format("{}: {} calls in the undisturbed run, {} points chosen, {} met ({}), {} operations, {} "
-                            "writes acknowledged",
-                            sweep.what, all, chosen, sums.covered, fmt::join(kinds, ", "), sums.operations,
-                            sums.acknowledged));
+    report.line(
+        fmt::format("{}: {} calls in the undisturbed run, {} points chosen, {} met ({}), {} operations, {} "
+                    "writes acknowledged",
+                    sweep.what, all, chosen, sums.covered, fmt::join(kinds, ", "), sums.operations, sums.acknowledged));
     report.check(chosen > 0 && sums.covered == chosen, fmt::format("{}: every chosen point was met", sweep.what));
     report.check(sums.lost + sums.violations + sums.proofs == 0 && sums.troubles.empty(),
                  fmt::format("{}: {} acknowledged writes lost, {} histories wrong, {} proofs of conflicting signatures",

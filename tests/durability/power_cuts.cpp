@@ -204,8 +204,7 @@ class LyingDisks {
         const auto client = powered_->fleet().open_client("default", 10'000);
         std::uint64_t done = 0;
         for (std::uint64_t i = 0; i < count; ++i) {
-            done += client->write_sync(kvstore::Put{key(prefix, i), bytes_of("v")}).certainty ==
-                            client::Certainty::done
+            done += client->write_sync(kvstore::Put{key(prefix, i), bytes_of("v")}).certainty == client::Certainty::done
                         ? 1U
                         : 0U;
         }
@@ -229,10 +228,11 @@ class LyingDisks {
             ended += fleet.running(id) ? 0U : 1U;
             recovering += rows[id].is_object() && rows[id]["role"] == "recovering" ? 1U : 0U;
         }
-        report_.check(missing + unanswered + ended > 0,
-                      fmt::format("disks that lie are found out: {} acknowledged writes lost, {} there, {} reads without "
-                                  "an answer; {} replicas ended, {} say that they may have forgotten votes",
-                                  missing, there, unanswered, ended, recovering));
+        report_.check(
+            missing + unanswered + ended > 0,
+            fmt::format("disks that lie are found out: {} acknowledged writes lost, {} there, {} reads without "
+                        "an answer; {} replicas ended, {} say that they may have forgotten votes",
+                        missing, there, unanswered, ended, recovering));
     }
 
     const Settings& settings_;

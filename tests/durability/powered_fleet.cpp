@@ -31,8 +31,7 @@ Result<std::unique_ptr<PoweredFleet>> PoweredFleet::make(const fs::path& folder)
     FleetOptions options;
     fs::create_directories(folder);
     for (std::uint16_t id = 0; id < options.replicas; ++id) {
-        Result<Ext4Disk> disk =
-            Ext4Disk::make(folder / fmt::format("{}.img", id), disk_at(folder, id), disk_bytes);
+        Result<Ext4Disk> disk = Ext4Disk::make(folder / fmt::format("{}.img", id), disk_at(folder, id), disk_bytes);
         if (!disk) {
             return tl::unexpected(disk.error());
         }

@@ -36,9 +36,8 @@ std::string line_after(const std::string& text, const std::string& word) {
 }
 
 TEST(Scratch, a_killed_test_leaves_neither_replicas_nor_files) {
-    const Ran ran =
-        run({fs::read_symlink("/proc/self/exe").string(), "--gtest_also_run_disabled_tests",
-             "--gtest_filter=Scratch.DISABLED_is_killed_while_replicas_run"});
+    const Ran ran = run({fs::read_symlink("/proc/self/exe").string(), "--gtest_also_run_disabled_tests",
+                         "--gtest_filter=Scratch.DISABLED_is_killed_while_replicas_run"});
     ASSERT_EQ(ran.exit, 128 + SIGKILL) << ran.out << ran.error;
     const fs::path folder = line_after(ran.out, "folder");
     std::istringstream pids(line_after(ran.out, "pids"));

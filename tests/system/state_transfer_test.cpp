@@ -104,9 +104,9 @@ TEST_P(StateTransferLiar, a_traitor_who_serves_it_badly_does_not_keep_the_state_
     }
     cluster.up({"--only", "3"});
     if (std::string(GetParam()) == "corrupt") {
-        EXPECT_TRUE(eventually([&] { return cluster.log_of(3).find("event=transfer_peer_dropped peer=1") !=
-                                            std::string::npos; },
-                               recovery_max))
+        EXPECT_TRUE(eventually(
+            [&] { return cluster.log_of(3).find("event=transfer_peer_dropped peer=1") != std::string::npos; },
+            recovery_max))
             << cluster.status().dump(1) << cluster.log_of(3);
     } else {
         EXPECT_TRUE(eventually([&] { return cluster.status_of(3)["transfer"].is_object(); }, recovery_max))
