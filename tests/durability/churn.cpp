@@ -1,5 +1,6 @@
 // Churn: the same keys overwritten for a long time. Old blocks are forgotten behind stable checkpoints and pages that
-// were freed are used again, so neither the log nor the state grows for ever.
+// were freed are used again, so neither the log nor the state grows for ever. Then the largest blocks that there can
+// be, with the smallest quota of the log that the cluster file may give: it must never be in the way.
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -7,6 +8,8 @@
 
 #include <fmt/format.h>
 
+#include "config/limits.h"
+#include "config/log_quota.h"
 #include "tests/durability/fleet.h"
 #include "tests/durability/http.h"
 #include "tests/durability/parts.h"
@@ -38,9 +41,7 @@ double on_disk_mib(const fs::path& folder) {
     return sum;
 }
 
-}  // namespace
-
-void churn(const Settings& settings, Report& report) {
+void overwrite(const Settings& settings, Report& report) {
     const auto time = settings.full ? 300s : 24s;
     Fleet fleet(settings.folder / "cluster", FleetOptions{});
     fleet.start_all();
@@ -79,6 +80,47 @@ void churn(const Settings& settings, Report& report) {
                     written, early, late));
     const std::string after = fleet.settle();
     report.check(after.empty(), "all replicas have the same state afterwards " + after);
+}
+
+// A compare-and-set carries two values: one fills a block.
+void largest_blocks(const Settings& settings, Report& report) {
+    FleetOptions options;
+    options.checkpoint_interval = 32;
+    options.log_quota_bytes = config::log_quota_bytes_min(options.checkpoint_interval);
+    Fleet fleet(settings.folder / "largest", options);
+    fleet.start_all();
+    const std::string settled = fleet.settle();
+    const std::uint64_t count = 400;
+    const Bytes value(limits::value_bytes_max);
+    Pump pump(fleet.open_client("default", 60'000), 3, count, [&](std::uint64_t i) {
+        return kvstore::CompareAndSet{bulk_key(i % 4), i < 4 ? std::optional<Bytes>() : value, value};
+    });
+    double largest = 0;
+    while (pump.done() + pump.failed() < count) {
+        std::this_thread::sleep_for(200ms);  // replicas look at their disks once a second
+        for (const config::ReplicaEntry& replica : fleet.cluster().replicas) {
+            largest = std::max(largest, metric(replica.http_port, "loyal_log_bytes").value_or(0));
+        }
+    }
+    const std::string after = fleet.settle(60s);
+    const nlohmann::json row = fleet.status()[0];
+    const bool stable = row.is_object() && row["stable_checkpoint"].is_number() && row["stable_checkpoint"] > 0;
+    report.check(
+        settled.empty() && after.empty() && stable && pump.failed() == 0 &&
+            largest < static_cast<double>(options.log_quota_bytes) / 8 * 7,
+        fmt::format("{} writes of 2 MiB, {} refused: a log of at most {:.0f} MiB, with the smallest quota that "
+                    "an interval of {} allows, {:.0f} MiB {}{}",
+                    pump.done(), pump.failed(), largest / mib, options.checkpoint_interval,
+                    static_cast<double>(options.log_quota_bytes) / mib, settled, after));
+}
+
+}  // namespace
+
+void churn(const Settings& settings, Report& report) {
+    overwrite(settings, report);
+    if (settings.full) {
+        largest_blocks(settings, report);
+    }
 }
 
 }  // namespace loyal::durability
