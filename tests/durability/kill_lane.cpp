@@ -117,16 +117,16 @@ void KillLane::await_start(std::uint16_t victim) {
     (void)system_test::eventually([&] { return its.hit > 0 || fleet_->settle(100ms).empty(); }, 20s);
 }
 
-std::uint64_t KillLane::count(KillRole role, KillHow how) {
+CallCounts KillLane::count(KillRole role) {
     const std::uint16_t victim = choose(role);
     const KillSwitch& its = switches_[victim]->get();
-    const auto calls = [&] { return how == KillHow::torn ? its.writes.load() : its.calls.load(); };
     ++rounds_;
     std::vector<lab::Operation> operations;
     if (starts(role)) {
         go_away(victim, role, operations);
     }
-    const std::uint64_t before = calls();
+    CallCounts counts{};
+    std::copy(std::begin(its.by_call), std::end(its.by_call), counts.begin());
     if (starts(role)) {
         start(victim);
         await_start(victim);
@@ -140,11 +140,13 @@ std::uint64_t KillLane::count(KillRole role, KillHow how) {
     if (role == KillRole::fetching && metric(port, "loyal_state_repairs_total").value_or(0) < 1) {
         note("it did not have to fetch the state");
     }
-    const std::uint64_t count = calls() - before;
+    for (std::size_t call = 0; call < counts.size(); ++call) {
+        counts[call] = its.by_call[call] - counts[call];
+    }
     if (role == KillRole::fetching) {
         change_view();
     }
-    return count;
+    return counts;
 }
 
 // A replica that fetched the state in a view in which it had voted is silent until the next (PROTOCOL.md S6): without
@@ -181,7 +183,7 @@ KillSums KillLane::attempt(const KillPoint& point) {
     if (starts(point.role)) {
         go_away(victim, point.role, operations);
     }
-    its.arm(point.n, point.how);
+    its.arm(point.n, point.how, point.call);
     if (starts(point.role)) {
         start(victim);
         await_start(victim);
@@ -199,7 +201,9 @@ KillSums KillLane::attempt(const KillPoint& point) {
         operations.push_back(put(operations.size()));
     }
     its.disarm();
-    note(back ? "" : fmt::format("call {} was not met in {} operations", point.n, operations.size()));
+    note(back ? ""
+              : fmt::format("call {} of kind {} was not met in {} operations", point.n, static_cast<int>(point.call),
+                            operations.size()));
     note(fleet_->settle());
     sums_.points = 1;
     sums_.operations = operations.size();

@@ -3,6 +3,7 @@
 // run at once, each on a thread of its own.
 #pragma once
 
+#include <array>
 #include <map>
 #include <memory>
 #include <optional>
@@ -23,12 +24,16 @@ enum class KillRole {
     fetching,  // away for so long that the others have forgotten those blocks: it fetches the state
 };
 
-// At the n-th call, counted from a cluster at rest, or from the start of the process.
+// At the n-th call of its kind, counted from a cluster at rest, or from the start of the process. Of its kind, because
+// what threads do beside each other has no order: a rare call would be met by chance only.
 struct KillPoint {
     KillRole role = KillRole::backup;
     KillHow how = KillHow::before;
+    FileCall call = call_pwrite;
     std::uint64_t n = 1;
 };
+
+using CallCounts = std::array<std::uint64_t, file_calls>;
 
 struct KillSums {
     std::uint64_t points = 0, covered = 0;  // covered: the process died of it, at the call with that number
@@ -48,7 +53,7 @@ class KillLane {
     KillLane& operator=(const KillLane&) = delete;
 
     // How many points there are: calls of one workload, or of one start, that nothing disturbs.
-    [[nodiscard]] std::uint64_t count(KillRole role, KillHow how);
+    [[nodiscard]] CallCounts count(KillRole role);
     // The workload goes on for as long as it takes to get to the call, so every point is met.
     [[nodiscard]] KillSums attempt(const KillPoint& point);
 

@@ -20,9 +20,9 @@ struct Sweep {
     const char* what;
     KillRole role;
     KillHow how;
-    std::uint64_t points_short, points_full;  // of all that there are; 0: every one
+    std::size_t points_short, points_full;  // of all that there are; 0: every one
 };
-constexpr std::uint64_t every = 0;
+constexpr std::size_t every = 0;
 constexpr Sweep sweeps[] = {
     {"a backup dies before the call", KillRole::backup, KillHow::before, 24, every},
     {"the primary dies before the call", KillRole::primary, KillHow::before, 16, every},
@@ -35,22 +35,40 @@ constexpr std::size_t sweep_count = std::size(sweeps);
 constexpr std::size_t lanes_short = 2, lanes_full = 3;
 constexpr std::size_t troubles_max = 5, say_every = 200;
 
+struct Entry {
+    std::size_t sweep = 0;
+    FileCall call = call_pwrite;
+    std::uint64_t n = 0;
+};
+
+// Kind by kind; in the middle of a call only where there is one.
+std::vector<Entry> points_of(std::size_t sweep, const CallCounts& counts) {
+    std::vector<Entry> points;
+    for (std::uint32_t call = 0; call < file_calls; ++call) {
+        const bool writes = call != call_sync && call != call_truncate && call != call_rename;
+        for (std::uint64_t n = 1; (writes || sweeps[sweep].how != KillHow::torn) && n <= counts[call]; ++n) {
+            points.push_back({sweep, static_cast<FileCall>(call), n});
+        }
+    }
+    return points;
+}
+
 // What the lanes share: points still to be tried, in order, and what came of the others. Thread-safe.
 class Board {
  public:
     explicit Board(Report& report) : report_(report) {}
 
     // By one lane, once: the others wait for it.
-    void open(const std::vector<std::uint64_t>& counts, bool full) {
+    void open(const std::vector<CallCounts>& counts, bool full) {
         const std::lock_guard lock(mutex_);
-        counts_ = counts;
         for (std::size_t i = 0; i < sweep_count; ++i) {
-            const std::uint64_t wanted = full ? sweeps[i].points_full : sweeps[i].points_short;
-            const std::uint64_t points = wanted == every ? counts[i] : std::min(wanted, counts[i]);
-            for (std::uint64_t k = 0; k < points; ++k) {
-                // Spread from the first call to the last.
-                const std::uint64_t n = points < 2 ? 1 : 1 + k * (counts[i] - 1) / (points - 1);
-                todo_.push_back({i, n});
+            const std::vector<Entry> all = points_of(i, counts[i]);
+            counts_.push_back(all.size());
+            const std::size_t wanted = full ? sweeps[i].points_full : sweeps[i].points_short;
+            const std::size_t points = wanted == every ? all.size() : std::min(wanted, all.size());
+            for (std::size_t k = 0; k < points; ++k) {
+                todo_.push_back(
+                    all[points < 2 ? 0 : k * (all.size() - 1) / (points - 1)]);  // from the first to the last
             }
         }
         open_ = true;
@@ -64,10 +82,6 @@ class Board {
         failures_.push_back(why);
         changed_.notify_all();
     }
-    struct Entry {
-        std::size_t sweep = 0;
-        std::uint64_t n = 0;
-    };
     [[nodiscard]] std::optional<Entry> take() {
         std::unique_lock lock(mutex_);
         changed_.wait(lock, [this] { return open_; });
@@ -99,7 +113,7 @@ class Board {
     std::mutex mutex_;
     std::condition_variable changed_;
     bool open_ = false;
-    std::vector<std::uint64_t> counts_;
+    std::vector<std::uint64_t> counts_;  // of each sweep's points
     std::vector<Entry> todo_;
     std::size_t next_ = 0, done_ = 0, troubles_ = 0;
     KillSums sums_[sweep_count];
@@ -111,15 +125,15 @@ void run_lane(std::size_t number, const Settings& settings, Board& board) {
     try {
         KillLane lane(settings.folder / fmt::format("lane-{}", number));
         if (number == 0) {
-            std::vector<std::uint64_t> counts;
+            std::vector<CallCounts> counts;
             for (const Sweep& sweep : sweeps) {
-                counts.push_back(lane.count(sweep.role, sweep.how));
+                counts.push_back(lane.count(sweep.role));
             }
             board.open(counts, settings.full);
         }
         while (const auto entry = board.take()) {
             const Sweep& sweep = sweeps[entry->sweep];
-            board.done(entry->sweep, lane.attempt({sweep.role, sweep.how, entry->n}));
+            board.done(entry->sweep, lane.attempt({sweep.role, sweep.how, entry->call, entry->n}));
         }
     } catch (const std::exception& error) {
         board.give_up(error.what());

@@ -13,7 +13,7 @@ inline constexpr const char* kill_switch_variable = "LOYAL_KILL_SWITCH";  // the
 
 enum class KillHow : std::uint32_t {
     before = 0,      // SIGKILL instead of the call
-    torn = 1,        // SIGKILL after the first half of what was to be written; numbers are of writes alone
+    torn = 1,        // SIGKILL after the first half of what was to be written; as `before` where nothing is
     fail_io = 2,     // the call fails with EIO, once
     fail_space = 3,  // every write from this one on fails with ENOSPC, until `at` is set to 0
     lie = 4,         // every sync from this one on does nothing and says that it did
@@ -23,6 +23,7 @@ enum FileCall : std::uint32_t {
     call_pwrite,
     call_pwritev,
     call_write,
+    call_writev,
     call_sync,
     call_truncate,
     call_rename,
@@ -30,9 +31,9 @@ enum FileCall : std::uint32_t {
 };
 
 struct KillSwitch {
-    std::atomic<std::uint64_t> calls{0};   // so far, since the file was made
-    std::atomic<std::uint64_t> writes{0};  // those of them that change a file's content or length
-    std::atomic<std::uint64_t> at{0};      // the number that something happens at; 0: never
+    std::atomic<std::uint64_t> calls{0};          // so far, since the file was made
+    std::atomic<std::uint64_t> at{0};             // the number that something happens at; 0: never
+    std::atomic<std::uint32_t> only{file_calls};  // the FileCall that numbers are of; file_calls: of all
     std::atomic<KillHow> how{KillHow::before};
     std::atomic<std::uint32_t> hit{0};              // times that something happened
     std::atomic<std::uint32_t> hit_call{0};         // FileCall of the last one

@@ -60,7 +60,7 @@ Verdict ask(FileCall call, int file) {
         return Verdict::go_on;
     }
     const std::uint64_t called = ++s->calls;
-    ++s->by_call[call];
+    const std::uint64_t of_its_kind = ++s->by_call[call];
     if (call == FileCall::call_sync && file >= 0 && file == failed_file) {
         ++s->syncs_after_hit;
     }
@@ -68,8 +68,8 @@ Verdict ask(FileCall call, int file) {
     const bool writes = call != FileCall::call_sync && call != FileCall::call_rename;
     const KillHow how = s->how;
     const bool lasts = how == KillHow::fail_space || how == KillHow::lie;
-    const std::uint64_t written = writes ? ++s->writes : 0;
-    const std::uint64_t number = how == KillHow::torn ? written : called;
+    const std::uint32_t only = s->only;
+    const std::uint64_t number = only == FileCall::file_calls ? called : only == call ? of_its_kind : 0;
     if (at == 0 || number < at || (number > at && !lasts)) {
         return Verdict::go_on;
     }
@@ -84,7 +84,11 @@ Verdict ask(FileCall call, int file) {
     ++s->hit;
     switch (how) {
         case KillHow::before: die();
-        case KillHow::torn: return Verdict::torn;
+        case KillHow::torn:
+            if (!writes) {
+                die();
+            }
+            return Verdict::torn;
         case KillHow::fail_io:
             failed_file = file;
             errno = EIO;
@@ -133,6 +137,16 @@ ssize_t asked_pwritev(int file, const struct iovec* parts, int count, off_t at) 
     return ::syscall(SYS_pwritev, file, parts, count, static_cast<unsigned long>(at), 0UL);
 }
 
+ssize_t asked_writev(int file, const struct iovec* parts, int count) {
+    switch (ask(FileCall::call_writev, file)) {
+        case Verdict::torn: (void)::syscall(SYS_writev, file, parts, (count + 1) / 2); die();
+        case Verdict::fail: return -1;
+        case Verdict::pretend:
+        case Verdict::go_on: break;
+    }
+    return ::syscall(SYS_writev, file, parts, count);
+}
+
 int asked_sync(int file, long number) {
     switch (ask(FileCall::call_sync, file)) {
         case Verdict::fail: return -1;
@@ -176,6 +190,9 @@ ssize_t write(int file, const void* data, size_t size) {
         }
     }
     return ::syscall(SYS_write, file, data, size);
+}
+ssize_t writev(int file, const struct iovec* parts, int count) {
+    return is_file(file) ? asked_writev(file, parts, count) : ::syscall(SYS_writev, file, parts, count);
 }
 int fdatasync(int file) {
     return asked_sync(file, SYS_fdatasync);

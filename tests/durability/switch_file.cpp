@@ -26,12 +26,14 @@ SwitchFile::~SwitchFile() {
     ::munmap(memory_, sizeof(KillSwitch));
 }
 
-void SwitchFile::arm(std::uint64_t n, KillHow how) const {
+void SwitchFile::arm(std::uint64_t n, KillHow how, FileCall only) const {
     KillSwitch& shared = get();
+    shared.at = 0;
     shared.hit = 0;
     shared.syncs_after_hit = 0;
     shared.how = how;
-    shared.at = (how == KillHow::torn ? shared.writes : shared.calls) + n;
+    shared.only = only;
+    shared.at = (only == file_calls ? shared.calls : shared.by_call[only]) + n;
 }
 
 Environment SwitchFile::environment() const {

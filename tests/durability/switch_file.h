@@ -17,8 +17,8 @@ class SwitchFile {
     SwitchFile& operator=(const SwitchFile&) = delete;
 
     [[nodiscard]] KillSwitch& get() const { return *static_cast<KillSwitch*>(memory_); }
-    // At the n-th call from now on; of those that write when it is to be torn.
-    void arm(std::uint64_t n, KillHow how) const;
+    // At the n-th call from now on, of that kind or of all.
+    void arm(std::uint64_t n, KillHow how, FileCall only = file_calls) const;
     void disarm() const { get().at = 0; }
     // Has a replica load the library, and obey this switch.
     [[nodiscard]] Environment environment() const;
