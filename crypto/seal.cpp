@@ -48,12 +48,16 @@ std::string name_of_record(std::string_view table, ByteView key) {
 }  // namespace
 
 Bytes seal(std::string_view table, ByteView key, ByteView content) {
-    const Seal mark = seal_of(table, key, content);
     Bytes sealed;
-    sealed.reserve(content.size() + mark.size());
+    sealed.reserve(content.size() + seal_bytes);
     sealed.insert(sealed.end(), content.begin(), content.end());
-    sealed.insert(sealed.end(), mark.begin(), mark.end());
+    seal_in_place(table, key, sealed);
     return sealed;
+}
+
+void seal_in_place(std::string_view table, ByteView key, Bytes& content) {
+    const Seal mark = seal_of(table, key, content);
+    content.insert(content.end(), mark.begin(), mark.end());
 }
 
 Result<ByteView> unseal(std::string_view table, ByteView key, ByteView sealed) {

@@ -15,6 +15,8 @@ inline constexpr std::size_t seal_bytes = 16;
 
 // `content` followed by the seal.
 [[nodiscard]] Bytes seal(std::string_view table, ByteView key, ByteView content);
+// The same in the place of `content`.
+void seal_in_place(std::string_view table, ByteView key, Bytes& content);
 
 // The content, as a view into `sealed`. Errc::corrupted names the table and the key.
 [[nodiscard]] Result<ByteView> unseal(std::string_view table, ByteView key, ByteView sealed);

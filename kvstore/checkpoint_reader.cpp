@@ -54,9 +54,8 @@ Result<BucketLeaves> CheckpointReader::leaves(Bucket bucket) const {
             auto& leaf = overriding[before.name];
             leaf.reset();
             if (before.content) {
-                leaf.emplace(LeafRecord{{before.name, leaf_digest(before.table, before.key, *before.content)},
-                                        before.table,
-                                        Bytes(before.key.begin(), before.key.end())});
+                leaf.emplace(LeafRecord{
+                    {before.name, leaf_digest(before.table, before.key, *before.content)}, before.table, before.key});
             }
         }
         if (!moved) {
@@ -67,14 +66,14 @@ Result<BucketLeaves> CheckpointReader::leaves(Bucket bucket) const {
         return stored;
     }
     BucketLeaves leaves;
-    for (LeafRecord& record : *stored) {
+    for (const LeafRecord& record : *stored) {
         if (overriding.count(record.leaf.name) == 0) {
-            leaves.push_back(std::move(record));
+            leaves.push_back(record);
         }
     }
-    for (auto& [name, record] : overriding) {
+    for (const auto& [name, record] : overriding) {
         if (record) {
-            leaves.push_back(std::move(*record));
+            leaves.push_back(*record);
         }
     }
     std::sort(leaves.begin(), leaves.end(),

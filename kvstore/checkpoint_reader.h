@@ -21,6 +21,7 @@ class CheckpointReader {
 
     // What the record was; `name` is its leaf's.
     [[nodiscard]] Result<std::optional<ByteView>> content(const LeafName& name, StateTable table, ByteView key) const;
+    // Keys live as long as the transaction.
     [[nodiscard]] Result<BucketLeaves> leaves(Bucket bucket) const;
     // True if the record may have changed after the checkpoint.
     [[nodiscard]] Result<bool> changed_since(const LeafName& name) const;

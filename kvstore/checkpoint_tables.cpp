@@ -17,6 +17,8 @@ using consensus::Height;
 constexpr std::string_view checkpoints_key = "checkpoints";
 constexpr std::string_view transfer_key = "transfer";
 constexpr std::size_t kept_max = 2;
+// Of a record of `leaves`: name, digest, table and the key's length.
+constexpr std::size_t leaf_head_bytes = 16 + 32 + 1 + 4;
 
 template <std::unsigned_integral T>
 void put_big_endian(Bytes& out, T value) {
@@ -174,7 +176,14 @@ Result<Bucket> parse_bucket_key(ByteView key) {
 }
 
 Bytes seal_leaves(Bucket bucket, const BucketLeaves& leaves) {
-    crypto::CanonicalWriter out(leaves.size() * 96);
+    if (leaves.empty()) {
+        return {};
+    }
+    std::size_t bytes = 0;
+    for (const LeafRecord& record : leaves) {
+        bytes += leaf_head_bytes + record.key.size();
+    }
+    crypto::CanonicalWriter out(bytes);
     for (const LeafRecord& record : leaves) {
         out.raw(record.leaf.name).digest(record.leaf.digest);
         out.number(static_cast<std::uint8_t>(record.table)).sized(record.key);
@@ -189,19 +198,35 @@ Result<BucketLeaves> open_leaves(Bucket bucket, ByteView sealed) {
     }
     crypto::CanonicalReader in(*content);
     BucketLeaves leaves;
+    leaves.reserve(content->size() / leaf_head_bytes);
     while (in.ok() && in.left() > 0) {
         LeafRecord record;
         record.leaf.name = read_name(in);
         record.leaf.digest = in.digest();
         const auto table = in.number<std::uint8_t>();
-        const ByteView key = in.sized(limits::key_bytes_max);
+        record.key = in.sized(limits::key_bytes_max);
         const bool ascends = leaves.empty() || leaves.back().leaf.name < record.leaf.name;
         if (!in.ok() || !rooted(table) || bucket_of(record.leaf.name) != bucket || !ascends) {
             return malformed_in(leaves_table_name);
         }
         record.table = static_cast<StateTable>(table);
-        record.key.assign(key.begin(), key.end());
-        leaves.push_back(std::move(record));
+        leaves.push_back(record);
+    }
+    return leaves;
+}
+
+Result<BucketLeaves> open_checked_leaves(const ReadTxn& txn, Bucket bucket, ByteView sealed) {
+    auto leaves = open_leaves(bucket, sealed);
+    if (!leaves) {
+        return leaves;
+    }
+    const auto node = read_node(txn, bucket);
+    if (!node) {
+        return tl::unexpected(node.error());
+    }
+    if (digest_of_bucket(*leaves) != node->newest.digest) {
+        return fail(Errc::corrupted, "table leaves at bucket " + std::to_string(bucket) +
+                                         ": the leaves do not give the bucket's digest");
     }
     return leaves;
 }
@@ -214,9 +239,9 @@ Result<BucketLeaves> read_leaves(const ReadTxn& txn, Bucket bucket) {
     return *sealed ? open_leaves(bucket, **sealed) : BucketLeaves();
 }
 
-Result<void> write_leaves(WriteTxn& txn, Bucket bucket, const BucketLeaves& leaves) {
+Result<void> write_leaves(WriteTxn& txn, Bucket bucket, ByteView sealed) {
     const Bytes key = bucket_key(bucket);
-    return leaves.empty() ? txn.erase(leaves_table, key) : txn.put(leaves_table, key, seal_leaves(bucket, leaves));
+    return sealed.empty() ? txn.erase(leaves_table, key) : txn.put(leaves_table, key, sealed);
 }
 
 std::vector<Leaf> leaves_of(const BucketLeaves& bucket) {
@@ -226,6 +251,10 @@ std::vector<Leaf> leaves_of(const BucketLeaves& bucket) {
         leaves.push_back(record.leaf);
     }
     return leaves;
+}
+
+crypto::Digest digest_of_bucket(const BucketLeaves& bucket) {
+    return bucket_digest(leaves_of(bucket));
 }
 
 // ---- nodes
@@ -265,27 +294,6 @@ Result<BucketNode> read_node(const ReadTxn& txn, Bucket bucket) {
 
 Result<void> write_node(WriteTxn& txn, Bucket bucket, const BucketNode& node) {
     return txn.put(nodes_table, bucket_key(bucket), seal_node(bucket, node));
-}
-
-Result<std::vector<std::pair<Bucket, BucketNode>>> read_nodes(const ReadTxn& txn) {
-    std::vector<std::pair<Bucket, BucketNode>> nodes;
-    auto entry = txn.seek(nodes_table, {});
-    while (entry && *entry) {
-        const auto bucket = parse_bucket_key((*entry)->key);
-        if (!bucket) {
-            return tl::unexpected(bucket.error());
-        }
-        const auto node = open_node(*bucket, (*entry)->value);
-        if (!node) {
-            return tl::unexpected(node.error());
-        }
-        nodes.emplace_back(*bucket, *node);
-        entry = txn.seek(nodes_table, (*entry)->key, true);
-    }
-    if (!entry) {
-        return tl::unexpected(entry.error());
-    }
-    return nodes;
 }
 
 // ---- progress

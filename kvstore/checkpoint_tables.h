@@ -64,18 +64,37 @@ class PreCursor {
 struct LeafRecord {
     Leaf leaf;
     StateTable table = StateTable::keys;
-    Bytes key;
+    ByteView key;  // where it was read
 };
 using BucketLeaves = std::vector<LeafRecord>;
 [[nodiscard]] Bytes bucket_key(Bucket bucket);
 [[nodiscard]] Result<Bucket> parse_bucket_key(ByteView key);
+// Every record of `leaves` or `nodes`, ascending: take(bucket, value) -> Result<void>.
+template <class Take>
+[[nodiscard]] Result<void> walk_buckets(const ReadTxn& txn, TableIndex table, const Take& take) {
+    auto entry = txn.seek(table, {});
+    while (entry && *entry) {
+        const auto bucket = parse_bucket_key((*entry)->key);
+        if (!bucket) {
+            return tl::unexpected(bucket.error());
+        }
+        if (Result<void> taken = take(*bucket, (*entry)->value); !taken) {
+            return taken;
+        }
+        entry = txn.seek(table, (*entry)->key, true);
+    }
+    return entry ? Result<void>() : Result<void>(tl::unexpected(entry.error()));
+}
 [[nodiscard]] Bytes seal_leaves(Bucket bucket, const BucketLeaves& leaves);
 [[nodiscard]] Result<BucketLeaves> open_leaves(Bucket bucket, ByteView sealed);
+// The same, and they give the digest that stands in `nodes` as the newest.
+[[nodiscard]] Result<BucketLeaves> open_checked_leaves(const ReadTxn& txn, Bucket bucket, ByteView sealed);
 // Empty when the bucket has no record.
 [[nodiscard]] Result<BucketLeaves> read_leaves(const ReadTxn& txn, Bucket bucket);
-// An empty bucket has no record.
-[[nodiscard]] Result<void> write_leaves(WriteTxn& txn, Bucket bucket, const BucketLeaves& leaves);
+// Nothing is sealed for an empty bucket: it has no record.
+[[nodiscard]] Result<void> write_leaves(WriteTxn& txn, Bucket bucket, ByteView sealed);
 [[nodiscard]] std::vector<Leaf> leaves_of(const BucketLeaves& bucket);
+[[nodiscard]] crypto::Digest digest_of_bucket(const BucketLeaves& bucket);
 
 // ---- nodes
 
@@ -95,8 +114,6 @@ struct BucketNode {
 [[nodiscard]] Result<BucketNode> open_node(Bucket bucket, ByteView sealed);
 [[nodiscard]] Result<BucketNode> read_node(const ReadTxn& txn, Bucket bucket);  // zeros when there is none
 [[nodiscard]] Result<void> write_node(WriteTxn& txn, Bucket bucket, const BucketNode& node);
-// All of them, ascending.
-[[nodiscard]] Result<std::vector<std::pair<Bucket, BucketNode>>> read_nodes(const ReadTxn& txn);
 
 // ---- progress
 

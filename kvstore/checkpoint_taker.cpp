@@ -19,12 +19,11 @@ void set_leaf(BucketLeaves& bucket, const PreRecord& of, const std::optional<Byt
         }
         return;
     }
-    LeafRecord record{
-        {of.name, leaf_digest(of.table, of.key, *content)}, of.table, Bytes(of.key.begin(), of.key.end())};
+    const LeafRecord record{{of.name, leaf_digest(of.table, of.key, *content)}, of.table, of.key};
     if (is_there) {
-        *at = std::move(record);
+        *at = record;
     } else {
-        bucket.insert(at, std::move(record));
+        bucket.insert(at, record);
     }
 }
 
@@ -51,10 +50,6 @@ Result<void> CheckpointTaker::load() {
                                         " heights, and every " + std::to_string(options_.interval) + " are wanted");
     }
     progress_ = std::move(*progress);
-    const auto nodes = read_nodes(**txn);
-    if (!nodes) {
-        return tl::unexpected(nodes.error());
-    }
     trees_.clear();
     std::vector<Height> heights;
     for (const StateRoot& root : progress_.kept) {
@@ -63,12 +58,18 @@ Result<void> CheckpointTaker::load() {
     if (progress_.taking != Height(0)) {
         heights.push_back(progress_.taking);
     }
+    auto walked = walk_buckets(**txn, nodes_table, [&](Bucket bucket, ByteView sealed) -> Result<void> {
+        return open_node(bucket, sealed).map([&](const BucketNode& node) {
+            for (const Height height : heights) {
+                trees_[height].set_bucket(bucket, node.at(height));
+            }
+        });
+    });
+    if (!walked) {
+        return walked;
+    }
     for (const Height height : heights) {
-        DigestTree& tree = trees_[height];
-        for (const auto& [bucket, node] : *nodes) {
-            tree.set_bucket(bucket, node.at(height));
-        }
-        tree.update();
+        trees_[height].update();
     }
     for (const StateRoot& root : progress_.kept) {
         if (trees_[root.height].root() != root.root) {
@@ -150,35 +151,47 @@ Result<CheckpointTaker::Step> CheckpointTaker::read_step(std::size_t records_max
     }
     const CheckpointReader reader(**txn, progress_.taking, (*meta)->height, options_.interval);
     PreCursor changed(**txn, progress_.newest().height);
+    if (auto started = changed.start(progress_.next); !started) {
+        return tl::unexpected(started.error());
+    }
     Step step;
-    std::size_t records = 0;
-    auto moved = changed.start(progress_.next);
-    for (; moved && changed.record(); moved = changed.advance(), ++records) {
-        const PreRecord& record = *changed.record();
-        const Bucket bucket = bucket_of(record.name);
-        if (records >= records_max && step.buckets.count(bucket) == 0) {
-            step.next = bucket;
+    for (std::size_t records = 0; changed.record();) {
+        if (records >= records_max) {
+            step.next = bucket_of(changed.record()->name);
             return step;
         }
-        auto known = step.buckets.find(bucket);
-        if (known == step.buckets.end()) {
-            auto leaves = read_leaves(**txn, bucket);
-            if (!leaves) {
-                return tl::unexpected(leaves.error());
-            }
-            known = step.buckets.emplace(bucket, std::move(*leaves)).first;
+        auto bucket = read_bucket(**txn, reader, changed, records);
+        if (!bucket) {
+            return tl::unexpected(bucket.error());
         }
+        step.buckets.push_back(std::move(*bucket));
+    }
+    step.next = buckets;
+    return step;
+}
+
+Result<CheckpointTaker::ChangedBucket> CheckpointTaker::read_bucket(const ReadTxn& txn, const CheckpointReader& reader,
+                                                                    PreCursor& changed, std::size_t& records) const {
+    ChangedBucket result;
+    result.bucket = bucket_of(changed.record()->name);
+    auto leaves = read_leaves(txn, result.bucket);
+    if (!leaves) {
+        return tl::unexpected(leaves.error());
+    }
+    for (; changed.record() && bucket_of(changed.record()->name) == result.bucket; ++records) {
+        const PreRecord& record = *changed.record();
         const auto content = reader.content(record.name, record.table, record.key);
         if (!content) {
             return tl::unexpected(content.error());
         }
-        set_leaf(known->second, record, *content);
+        set_leaf(*leaves, record, *content);
+        if (auto moved = changed.advance(); !moved) {
+            return tl::unexpected(moved.error());
+        }
     }
-    if (!moved) {
-        return tl::unexpected(moved.error());
-    }
-    step.next = buckets;
-    return step;
+    result.digest = digest_of_bucket(*leaves);
+    result.leaves = seal_leaves(result.bucket, *leaves);
+    return result;
 }
 
 Result<void> CheckpointTaker::write_step(const Step& step) {
@@ -188,7 +201,7 @@ Result<void> CheckpointTaker::write_step(const Step& step) {
     }
     WriteTxn& txn = **begun;
     DigestTree& tree = trees_[progress_.taking];
-    for (const auto& [bucket, leaves] : step.buckets) {
+    for (const auto& [bucket, digest, leaves] : step.buckets) {
         auto node = read_node(txn, bucket);
         if (!node) {
             return tl::unexpected(node.error());
@@ -196,7 +209,7 @@ Result<void> CheckpointTaker::write_step(const Step& step) {
         if (node->newest.since != progress_.taking) {
             node->previous = node->newest;
         }
-        node->newest = {progress_.taking, bucket_digest(leaves_of(leaves))};
+        node->newest = {progress_.taking, digest};
         tree.set_bucket(bucket, node->newest.digest);
         auto written = write_leaves(txn, bucket, leaves);
         if (written) {

@@ -29,8 +29,13 @@ class CheckpointTaker {
     [[nodiscard]] std::uint64_t interval() const { return options_.interval; }
 
  private:
+    struct ChangedBucket {
+        Bucket bucket = 0;
+        crypto::Digest digest;
+        Bytes leaves;  // sealed
+    };
     struct Step {
-        std::map<Bucket, BucketLeaves> buckets;
+        std::vector<ChangedBucket> buckets;
         Bucket next = 0;  // the first bucket that was not looked at
     };
     [[nodiscard]] consensus::Height next_checkpoint() const {
@@ -39,6 +44,9 @@ class CheckpointTaker {
     [[nodiscard]] Result<bool> is_due() const;
     [[nodiscard]] Result<void> take(std::size_t records_max);
     [[nodiscard]] Result<Step> read_step(std::size_t records_max) const;
+    // All of one bucket, on the first of whose records `changed` stands.
+    [[nodiscard]] Result<ChangedBucket> read_bucket(const ReadTxn& txn, const CheckpointReader& reader,
+                                                    PreCursor& changed, std::size_t& records) const;
     [[nodiscard]] Result<void> write_step(const Step& step);
     [[nodiscard]] Result<bool> forget(std::size_t records_max);
 

@@ -73,7 +73,7 @@ Result<StoredCheckpoints::Reading> StoredCheckpoints::begin(Height checkpoint) c
 
 Result<BucketLeaves> StoredCheckpoints::Reading::leaves(Bucket bucket) const {
     auto found = reader.leaves(bucket);
-    if (found && bucket_digest(leaves_of(*found)) != tree.at(bucket_level, bucket)) {
+    if (found && digest_of_bucket(*found) != tree.at(bucket_level, bucket)) {
         return fail(Errc::corrupted,
                     "the leaves of bucket " + std::to_string(bucket) + " of the state do not give its digest");
     }
@@ -121,9 +121,10 @@ Result<std::vector<StateRecord>> StoredCheckpoints::records(Height checkpoint, c
             }
             leaves = std::move(*found);
         }
-        const auto leaf = std::find_if(leaves.begin(), leaves.end(),
-                                       [&](const LeafRecord& record) { return record.leaf.name == name; });
-        if (leaf == leaves.end()) {
+        const auto leaf =
+            std::lower_bound(leaves.begin(), leaves.end(), name,
+                             [](const LeafRecord& record, const LeafName& at) { return record.leaf.name < at; });
+        if (leaf == leaves.end() || leaf->leaf.name != name) {
             continue;
         }
         const auto content = reading->reader.content(name, leaf->table, leaf->key);
@@ -137,7 +138,8 @@ Result<std::vector<StateRecord>> StoredCheckpoints::records(Height checkpoint, c
         if (bytes > bytes_max && !records.empty()) {
             break;
         }
-        records.push_back({leaf->table, leaf->key, Bytes((*content)->begin(), (*content)->end())});
+        records.push_back({leaf->table, Bytes(leaf->key.begin(), leaf->key.end()),
+                           Bytes((*content)->begin(), (*content)->end())});
     }
     return records;
 }

@@ -27,6 +27,7 @@ inline constexpr TableIndex pre_table = 3;  // these four: checkpoint_tables.h
 inline constexpr TableIndex leaves_table = 4;
 inline constexpr TableIndex nodes_table = 5;
 inline constexpr TableIndex progress_table = 6;
+inline constexpr TableIndex runs_table = 7;  // sorted_runs.h
 inline constexpr std::string_view keys_table_name = "keys";
 inline constexpr std::string_view sessions_table_name = "sessions";
 inline constexpr std::string_view meta_table_name = "meta";

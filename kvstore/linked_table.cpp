@@ -140,12 +140,17 @@ Result<std::optional<ByteView>> LinkedTable::find(const ReadTxn& txn, ByteView k
 
 // ---- Writing
 
+Bytes LinkedTable::sealed(ByteView key, const Link& link, ByteView content) const {
+    Bytes record;
+    record.reserve(link.size() + content.size() + crypto::seal_bytes);
+    record.insert(record.end(), link.begin(), link.end());
+    record.insert(record.end(), content.begin(), content.end());
+    crypto::seal_in_place(name_, key, record);
+    return record;
+}
+
 Result<void> LinkedTable::write(WriteTxn& txn, ByteView key, const Link& link, ByteView content) const {
-    Bytes linked;
-    linked.reserve(link.size() + content.size());
-    linked.insert(linked.end(), link.begin(), link.end());
-    linked.insert(linked.end(), content.begin(), content.end());
-    return txn.put(index_, key, crypto::seal(name_, key, linked));
+    return txn.put(index_, key, sealed(key, link, content));
 }
 
 Result<void> LinkedTable::create(WriteTxn& txn) const {
@@ -209,6 +214,35 @@ Result<void> LinkedTable::remove(WriteTxn& txn, ByteView key, const Link& link) 
     const Bytes next_key(next->key.begin(), next->key.end());
     const Bytes next_content(next->content.begin(), next->content.end());
     return write(txn, next_key, link, next_content).and_then([&] { return txn.erase(index_, key); });
+}
+
+// ---- LinkedAppender
+
+Result<void> LinkedAppender::start(const ReadTxn& txn) {
+    const auto last = txn.seek_before(table_.index(), {});
+    if (!last) {
+        return tl::unexpected(last.error());
+    }
+    last_.clear();
+    ended_ = false;
+    if (*last) {
+        last_.assign((*last)->key.begin(), (*last)->key.end());
+        ended_ = is_end(last_);
+    }
+    return {};
+}
+
+Bytes LinkedAppender::next(ByteView key, ByteView content) {
+    LOYAL_ASSERT(!ended_ && key_less(last_, key) && !is_end(key), "records are appended in the order of their keys");
+    const Link link = last_.empty() ? Link{} : link_of(last_);
+    last_.assign(key.begin(), key.end());
+    return table_.sealed(key, link, content);
+}
+
+Bytes LinkedAppender::end() {
+    const Link link = last_.empty() ? Link{} : link_of(last_);
+    ended_ = true;
+    return table_.sealed(end_key(), link, {});
 }
 
 // ---- LinkedCursor

@@ -62,6 +62,8 @@ class LinkedTable {
     // `key` is not there, which is proved.
     [[nodiscard]] Result<void> insert(WriteTxn& txn, ByteView key, ByteView content) const;
 
+    // The record as it is stored.
+    [[nodiscard]] Bytes sealed(ByteView key, const Link& link, ByteView content) const;
     [[nodiscard]] TableIndex index() const { return index_; }
     [[nodiscard]] std::string_view name() const { return name_; }
     [[nodiscard]] Result<LinkedEntry> open(const RawEntry& entry) const;
@@ -76,6 +78,27 @@ class LinkedTable {
 
     TableIndex index_;
     std::string_view name_;
+};
+
+// Gives the records of a table that is written in the order of its keys, and its end as the last one: nothing has to be
+// sealed again. Who stores them (WriteTxn::append) may do that later.
+class LinkedAppender {
+ public:
+    explicit LinkedAppender(const LinkedTable& table) : table_(table) {}
+
+    // Goes on behind what is stored, which was written in this way.
+    [[nodiscard]] Result<void> start(const ReadTxn& txn);
+    [[nodiscard]] const LinkedTable& table() const { return table_; }
+    [[nodiscard]] const Bytes& last() const { return last_; }  // empty: none yet
+    [[nodiscard]] bool ended() const { return ended_; }
+    // `key` is above the last one (asserted).
+    [[nodiscard]] Bytes next(ByteView key, ByteView content);
+    [[nodiscard]] Bytes end();
+
+ private:
+    const LinkedTable& table_;
+    Bytes last_;
+    bool ended_ = false;
 };
 
 // Walks a table in order or in reverse; every step is checked against the one before, so what it passes is all there

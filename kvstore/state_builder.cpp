@@ -6,6 +6,8 @@
 #include <utility>
 
 #include "kvstore/checkpoint_tables.h"
+#include "kvstore/sorted_runs.h"
+#include "kvstore/whole_state.h"
 
 namespace loyal::kvstore {
 
@@ -13,48 +15,55 @@ namespace {
 
 using consensus::Height;
 
-// Of one transaction, in memory until then.
-constexpr std::size_t batch_bytes_max = 8U << 20U;
 // A synced transaction now and then bounds what an interrupted transfer fetches again.
-constexpr std::uint64_t batches_per_sync = 16;
+constexpr std::uint64_t batches_per_sync = 8;
 
 tl::unexpected<Error> misfit(Bucket bucket, const char* why) {
     return fail(Errc::invalid_argument, "bucket " + std::to_string(bucket) + " of a state: " + why);
 }
 
+struct NamedKey {
+    StateTable table = StateTable::keys;
+    Bytes key;
+};
+
 class StoredBuilder final : public StateBuilder {
  public:
-    StoredBuilder(Store& store, const CheckpointOptions& options, const StateRoot& target, std::size_t batch_records)
-        : store_(store), options_(options), target_(target), batch_records_max_(batch_records) {}
+    StoredBuilder(Store& store, const CheckpointOptions& options, const BuilderLimits& limits)
+        : store_(store), options_(options), limits_(limits) {}
 
-    [[nodiscard]] Result<void> load();
+    [[nodiscard]] Result<void> load(const StateRoot& target);
 
     std::optional<crypto::Digest> done(Bucket bucket) const override { return tree_.at(bucket_level, bucket); }
     Result<std::vector<Leaf>> leaves(Bucket bucket) const override;
-    Result<void> put(Bucket bucket, const std::vector<Leaf>& leaves, const std::vector<StateRecord>& records) override;
+    Result<void> put(Bucket bucket, const std::vector<Leaf>& leaves, std::vector<StateRecord> records) override;
+    Result<void> retarget(const StateRoot& target) override;
+    Result<void> settle() override;
     Result<void> finish() override;
 
  private:
     struct Pending {
-        BucketLeaves before;
-        BucketLeaves after;
+        Bytes leaves;  // sealed; empty when it has none
         std::vector<StateRecord> records;
+        std::vector<NamedKey> gone;  // that it held before
+        [[nodiscard]] std::size_t weight() const;
     };
-    [[nodiscard]] Result<BucketLeaves> known(Bucket bucket) const;
-    [[nodiscard]] Result<BucketLeaves> merge(Bucket bucket, const BucketLeaves& before, const std::vector<Leaf>& leaves,
-                                             const std::vector<StateRecord>& records) const;
+    [[nodiscard]] Result<BucketLeaves> merged_leaves(Bucket bucket, const BucketLeaves& before,
+                                                     const std::vector<Leaf>& leaves,
+                                                     const std::vector<StateRecord>& records) const;
+    [[nodiscard]] Result<void> mark(const StateRoot& target);
+    [[nodiscard]] Result<void> check_target();
+    [[nodiscard]] Result<void> merge();
     [[nodiscard]] Result<void> flush();
-    [[nodiscard]] static Result<void> erase_old(WriteTxn& txn, const std::map<Bucket, Pending>& pending);
-    [[nodiscard]] static Result<void> put_new(WriteTxn& txn, const std::map<Bucket, Pending>& pending);
-    [[nodiscard]] Result<void> check_buckets(const ReadTxn& txn, std::uint64_t& records) const;
-    [[nodiscard]] Result<void> check_bucket(const ReadTxn& txn, const RawEntry& entry, DigestTree& tree,
-                                            std::uint64_t& records) const;
-    [[nodiscard]] Result<void> check_tables(const ReadTxn& txn, std::uint64_t records) const;
+    [[nodiscard]] Result<void> write_as_run(WriteTxn& txn) const;
+    [[nodiscard]] Result<void> change_tables(WriteTxn& txn) const;
 
     Store& store_;
     CheckpointOptions options_;
     StateRoot target_;
-    std::size_t batch_records_max_;
+    BuilderLimits limits_;
+    MergeState merge_ = MergeState::not_begun;
+    bool settled_ = false;  // it was read back, and changed by this object alone since
     DigestTree tree_;  // buckets only; with what waits
     std::map<Bucket, Pending> pending_;
     std::size_t pending_records_ = 0;
@@ -62,9 +71,21 @@ class StoredBuilder final : public StateBuilder {
     std::uint64_t batches_ = 0;
 };
 
+// Of the memory that it takes.
+std::size_t StoredBuilder::Pending::weight() const {
+    std::size_t bytes = leaves.size() + sizeof(Pending);
+    for (const StateRecord& record : records) {
+        bytes += record.key.size() + record.content.size() + sizeof record;
+    }
+    for (const NamedKey& old : gone) {
+        bytes += old.key.size() + sizeof old;
+    }
+    return bytes;
+}
+
 Result<bool> is_empty(const ReadTxn& txn) {
     for (const TableIndex table :
-         {keys_table, sessions_table, meta_table, pre_table, leaves_table, nodes_table, progress_table}) {
+         {keys_table, sessions_table, meta_table, pre_table, leaves_table, nodes_table, progress_table, runs_table}) {
         const auto first = txn.seek(table, {});
         if (!first) {
             return tl::unexpected(first.error());
@@ -76,7 +97,7 @@ Result<bool> is_empty(const ReadTxn& txn) {
     return true;
 }
 
-Result<void> StoredBuilder::load() {
+Result<void> StoredBuilder::load(const StateRoot& target) {
     {
         auto txn = store_.begin_read();
         if (!txn) {
@@ -93,72 +114,69 @@ Result<void> StoredBuilder::load() {
         if (!*transfer && !*empty) {
             return fail(Errc::conflict, "a state is put together in an empty store only, and this one holds a state");
         }
-        const auto nodes = read_nodes(**txn);
-        if (!nodes) {
-            return tl::unexpected(nodes.error());
+        auto walked = walk_buckets(**txn, nodes_table, [this](Bucket bucket, ByteView sealed) -> Result<void> {
+            return open_node(bucket, sealed).map([&](const BucketNode& node) {
+                tree_.set_bucket(bucket, node.newest.digest);
+            });
+        });
+        if (!walked) {
+            return walked;
         }
-        for (const auto& [bucket, node] : *nodes) {
-            tree_.set_bucket(bucket, node.newest.digest);
+        const auto merged = merge_state(**txn);
+        if (!merged) {
+            return tl::unexpected(merged.error());
         }
+        merge_ = *merged;
     }
-    auto txn = store_.begin_write();
-    if (!txn) {
-        return tl::unexpected(txn.error());
-    }
-    return create_tables(**txn).and_then([&] { return write_transfer(**txn, target_); }).and_then([&] {
-        return (*txn)->commit(Durability::synced);
-    });
+    return mark(target);
 }
 
-Result<BucketLeaves> StoredBuilder::known(Bucket bucket) const {
+Result<std::vector<Leaf>> StoredBuilder::leaves(Bucket bucket) const {
     if (const auto waiting = pending_.find(bucket); waiting != pending_.end()) {
-        return waiting->second.after;
+        return waiting->second.leaves.empty() ? std::vector<Leaf>()
+                                              : open_leaves(bucket, waiting->second.leaves).map(leaves_of);
     }
     auto txn = store_.begin_read();
     if (!txn) {
         return tl::unexpected(txn.error());
     }
-    return read_leaves(**txn, bucket);
-}
-
-Result<std::vector<Leaf>> StoredBuilder::leaves(Bucket bucket) const {
-    return known(bucket).map([](const BucketLeaves& leaves) { return leaves_of(leaves); });
+    return read_leaves(**txn, bucket).map(leaves_of);
 }
 
 // What the bucket is to be, with the tables and keys that its leaves stand for.
-Result<BucketLeaves> StoredBuilder::merge(Bucket bucket, const BucketLeaves& before, const std::vector<Leaf>& leaves,
-                                          const std::vector<StateRecord>& records) const {
-    std::map<Leaf, LeafRecord> offered;
-    for (const LeafRecord& record : before) {
-        offered[record.leaf] = record;
-    }
+Result<BucketLeaves> StoredBuilder::merged_leaves(Bucket bucket, const BucketLeaves& before,
+                                                  const std::vector<Leaf>& leaves,
+                                                  const std::vector<StateRecord>& records) const {
+    BucketLeaves offered;
+    offered.reserve(before.size() + records.size());
     for (const StateRecord& record : records) {
-        const Leaf leaf{leaf_name(options_.salt, record.table, record.key),
-                        leaf_digest(record.table, record.key, record.content)};
-        offered[leaf] = {leaf, record.table, record.key};
+        offered.push_back({{leaf_name(options_.salt, record.table, record.key),
+                            leaf_digest(record.table, record.key, record.content)},
+                           record.table,
+                           record.key});
     }
+    offered.insert(offered.end(), before.begin(), before.end());
+    const auto less = [](const LeafRecord& a, const LeafRecord& b) { return a.leaf < b.leaf; };
+    std::stable_sort(offered.begin(), offered.end(), less);
     BucketLeaves after;
     after.reserve(leaves.size());
+    std::size_t given = 0;
     for (const Leaf& leaf : leaves) {
-        const auto found = offered.find(leaf);
-        if (found == offered.end()) {
+        const auto found = std::lower_bound(offered.begin(), offered.end(), LeafRecord{leaf, {}, {}}, less);
+        if (found == offered.end() || found->leaf != leaf) {
             return misfit(bucket, "a leaf has no record");
         }
         if (bucket_of(leaf.name) != bucket || (!after.empty() && !(after.back().leaf.name < leaf.name))) {
             return misfit(bucket, "its leaves are of another one or out of order");
         }
-        after.push_back(found->second);
+        const auto is_it = [&](const StateRecord& record) { return record.key.data() == found->key.data(); };
+        given += std::any_of(records.begin(), records.end(), is_it) ? 1U : 0U;
+        after.push_back(*found);
     }
-    const bool all_wanted = std::all_of(records.begin(), records.end(), [&](const StateRecord& record) {
-        return std::any_of(after.begin(), after.end(), [&](const LeafRecord& leaf) {
-            return leaf.table == record.table && leaf.key == record.key;
-        });
-    });
-    return all_wanted ? Result<BucketLeaves>(std::move(after)) : misfit(bucket, "a record has no leaf");
+    return given == records.size() ? Result<BucketLeaves>(std::move(after)) : misfit(bucket, "a record has no leaf");
 }
 
-Result<void> StoredBuilder::put(Bucket bucket, const std::vector<Leaf>& leaves,
-                                const std::vector<StateRecord>& records) {
+Result<void> StoredBuilder::put(Bucket bucket, const std::vector<Leaf>& leaves, std::vector<StateRecord> records) {
     if (bucket >= buckets) {
         return misfit(bucket, "there is none of that number");
     }
@@ -167,52 +185,69 @@ Result<void> StoredBuilder::put(Bucket bucket, const std::vector<Leaf>& leaves,
             return flushed;
         }
     }
-    auto before = known(bucket);
-    if (!before) {
-        return tl::unexpected(before.error());
+    if (merge_ == MergeState::begun) {
+        // Interrupted while it was merging for an older target: behind the front of a merge nothing can be added.
+        if (auto merged = merge(); !merged) {
+            return merged;
+        }
     }
-    auto after = merge(bucket, *before, leaves, records);
-    if (!after) {
-        return tl::unexpected(after.error());
-    }
-    for (const StateRecord& record : records) {
-        pending_bytes_ += record.key.size() + record.content.size();
-    }
-    pending_records_ += records.size() + 1;
-    tree_.set_bucket(bucket, bucket_digest(leaves));
-    pending_[bucket] = {std::move(*before), std::move(*after), records};
-    return pending_records_ >= batch_records_max_ || pending_bytes_ >= batch_bytes_max ? flush() : Result<void>();
-}
-
-Result<void> StoredBuilder::erase_old(WriteTxn& txn, const std::map<Bucket, Pending>& pending) {
-    for (const auto& [bucket, change] : pending) {
-        for (const LeafRecord& old : change.before) {
-            const bool stays = std::any_of(change.after.begin(), change.after.end(),
-                                           [&](const LeafRecord& record) { return record.leaf.name == old.leaf.name; });
+    Pending change;
+    {
+        auto txn = store_.begin_read();
+        if (!txn) {
+            return tl::unexpected(txn.error());
+        }
+        const auto before = tree_.at(bucket_level, bucket).is_zero() ? BucketLeaves() : read_leaves(**txn, bucket);
+        if (!before) {
+            return tl::unexpected(before.error());
+        }
+        const auto after = merged_leaves(bucket, *before, leaves, records);
+        if (!after) {
+            return tl::unexpected(after.error());
+        }
+        for (const LeafRecord& old : *before) {
+            const bool stays = std::binary_search(
+                after->begin(), after->end(), old,
+                [](const LeafRecord& a, const LeafRecord& b) { return a.leaf.name < b.leaf.name; });
             if (!stays) {
-                if (auto erased = linked_table(old.table).erase(txn, old.key); !erased) {
-                    return erased;
-                }
+                change.gone.push_back({old.table, Bytes(old.key.begin(), old.key.end())});
             }
         }
+        change.leaves = seal_leaves(bucket, *after);
     }
-    return {};
+    change.records = std::move(records);
+    tree_.set_bucket(bucket, bucket_digest(leaves));
+    pending_records_ += change.records.size() + 1;
+    pending_bytes_ += change.weight();
+    pending_.emplace(bucket, std::move(change));
+    const bool full = pending_records_ >= limits_.batch_records || pending_bytes_ >= limits_.batch_bytes;
+    return full ? flush() : Result<void>();
 }
 
-// In order of the keys, which is the order of the pages.
-Result<void> StoredBuilder::put_new(WriteTxn& txn, const std::map<Bucket, Pending>& pending) {
-    std::vector<const StateRecord*> records;
-    for (const auto& [bucket, change] : pending) {
+Result<void> StoredBuilder::write_as_run(WriteTxn& txn) const {
+    std::vector<RunEntry> entries;
+    for (const auto& [bucket, change] : pending_) {
         for (const StateRecord& record : change.records) {
-            records.push_back(&record);
+            entries.push_back({record.table, record.key, ByteView(record.content)});
+        }
+        for (const NamedKey& old : change.gone) {
+            entries.push_back({old.table, old.key, std::nullopt});
         }
     }
-    std::sort(records.begin(), records.end(), [](const StateRecord* a, const StateRecord* b) {
-        return std::tie(a->table, a->key) < std::tie(b->table, b->key);
-    });
-    for (const StateRecord* record : records) {
-        if (auto done = linked_table(record->table).put(txn, record->key, record->content); !done) {
-            return done;
+    return entries.empty() ? Result<void>() : write_run(txn, std::move(entries), limits_.block_bytes);
+}
+
+Result<void> StoredBuilder::change_tables(WriteTxn& txn) const {
+    for (const auto& [bucket, change] : pending_) {
+        for (const NamedKey& old : change.gone) {
+            if (auto erased = linked_table(old.table).erase(txn, old.key); !erased) {
+                return erased;
+            }
+        }
+        for (const StateRecord& record : change.records) {
+            if (auto done = linked_table(record.table).put(txn, record.key, record.content); !done) {
+                return done;
+            }
         }
     }
     return {};
@@ -227,13 +262,14 @@ Result<void> StoredBuilder::flush() {
         return tl::unexpected(begun.error());
     }
     WriteTxn& txn = **begun;
-    if (auto done = erase_old(txn, pending_).and_then([&] { return put_new(txn, pending_); }); !done) {
+    if (auto done = merge_ == MergeState::done ? change_tables(txn) : write_as_run(txn); !done) {
         return done;
     }
     for (const auto& [bucket, change] : pending_) {
-        const BucketNode node{{Height(0), tree_.at(bucket_level, bucket)}, {}};
-        auto done =
-            write_leaves(txn, bucket, change.after).and_then([&, b = bucket] { return write_node(txn, b, node); });
+        auto done = write_leaves(txn, bucket, change.leaves);
+        if (done) {
+            done = write_node(txn, bucket, {{Height(0), tree_.at(bucket_level, bucket)}, {}});
+        }
         if (!done) {
             return done;
         }
@@ -247,107 +283,46 @@ Result<void> StoredBuilder::flush() {
     return {};
 }
 
-// ---- The end
-
-Result<void> StoredBuilder::check_bucket(const ReadTxn& txn, const RawEntry& entry, DigestTree& tree,
-                                         std::uint64_t& records) const {
-    const auto bucket = parse_bucket_key(entry.key);
-    if (!bucket) {
-        return tl::unexpected(bucket.error());
+Result<void> StoredBuilder::merge() {
+    auto merged = merge_runs(store_, limits_.batch_bytes, batches_per_sync);
+    if (merged) {
+        merge_ = MergeState::done;
     }
-    const auto leaves = open_leaves(*bucket, entry.value);
-    if (!leaves) {
-        return tl::unexpected(leaves.error());
-    }
-    for (const LeafRecord& record : *leaves) {
-        const LinkedTable& table = linked_table(record.table);
-        const auto content = table.find(txn, record.key);
-        if (!content) {
-            return tl::unexpected(content.error());
-        }
-        const bool agrees = *content && record.leaf == Leaf{leaf_name(options_.salt, record.table, record.key),
-                                                            leaf_digest(record.table, record.key, **content)};
-        if (!agrees) {
-            return table.damaged(record.key, "not the record that was put together");
-        }
-    }
-    records += leaves->size();
-    const crypto::Digest digest = bucket_digest(leaves_of(*leaves));
-    const auto node = read_node(txn, *bucket);
-    if (!node) {
-        return tl::unexpected(node.error());
-    }
-    if (node->newest.digest != digest) {
-        return fail(Errc::corrupted, "the digest of bucket " + std::to_string(*bucket) + " is not its leaves'");
-    }
-    tree.set_bucket(*bucket, digest);
-    return {};
+    return merged;
 }
 
-// Every leaf has its record, and the leaves give the target's root.
-Result<void> StoredBuilder::check_buckets(const ReadTxn& txn, std::uint64_t& records) const {
-    DigestTree tree;
-    auto entry = txn.seek(leaves_table, {});
-    while (entry && *entry) {
-        if (auto checked = check_bucket(txn, **entry, tree, records); !checked) {
-            return checked;
+Result<void> StoredBuilder::settle() {
+    if (auto flushed = flush(); !flushed || settled_) {
+        return flushed;
+    }
+    if (merge_ != MergeState::done) {
+        merge_ = MergeState::begun;  // also when it fails on the way
+        if (auto merged = merge(); !merged) {
+            return merged;
         }
-        entry = txn.seek(leaves_table, (*entry)->key, true);
     }
-    if (!entry) {
-        return tl::unexpected(entry.error());
+    const auto txn = store_.begin_read();
+    if (!txn) {
+        return tl::unexpected(txn.error());
     }
-    tree.update();
-    if (tree.root() != target_.root) {
-        return fail(Errc::corrupted, "the state that was put together for height " +
-                                         std::to_string(target_.height.value) + " has the root " + tree.root().hex() +
-                                         " and not " + target_.root.hex());
-    }
-    return {};
+    auto checked = check_whole_state(**txn, options_.salt, target_);
+    settled_ = checked.has_value();
+    return checked;
 }
 
-// There is no record without a leaf, the links fit, and the state is the target height's.
-Result<void> StoredBuilder::check_tables(const ReadTxn& txn, std::uint64_t records) const {
-    std::uint64_t found = 0;
-    for (const RootedTable& rooted : rooted_tables) {
-        LinkedCursor cursor(rooted.table, txn);
-        auto moved = cursor.start({});
-        for (; moved && cursor.entry(); moved = cursor.advance()) {
-            ++found;
-        }
-        if (!moved) {
-            return moved;
-        }
+// What was put after it was read back was proved against leaves, and those give the digests of their buckets.
+Result<void> StoredBuilder::check_target() {
+    tree_.update();
+    if (tree_.root() != target_.root) {
+        return wrong_root(target_, tree_.root());
     }
-    if (found != records) {
-        return fail(Errc::corrupted, "the state that was put together has " + std::to_string(found) +
-                                         " records and leaves of " + std::to_string(records));
-    }
-    const auto meta = read_meta(txn);
-    if (!meta) {
-        return tl::unexpected(meta.error());
-    }
-    const Height height = *meta ? (*meta)->height : Height(0);
-    return height == target_.height
-               ? Result<void>()
-               : fail(Errc::corrupted, "the state that was put together is of height " + std::to_string(height.value) +
-                                           " and not " + std::to_string(target_.height.value));
+    const auto txn = store_.begin_read();
+    return txn ? check_height(**txn, target_.height) : Result<void>(tl::unexpected(txn.error()));
 }
 
 Result<void> StoredBuilder::finish() {
-    if (auto flushed = flush(); !flushed) {
-        return flushed;
-    }
-    {
-        auto txn = store_.begin_read();
-        if (!txn) {
-            return tl::unexpected(txn.error());
-        }
-        std::uint64_t records = 0;
-        if (auto checked = check_buckets(**txn, records).and_then([&] { return check_tables(**txn, records); });
-            !checked) {
-            return checked;
-        }
+    if (auto checked = settle().and_then([this] { return check_target(); }); !checked) {
+        return checked;
     }
     auto txn = store_.begin_write();
     if (!txn) {
@@ -361,16 +336,29 @@ Result<void> StoredBuilder::finish() {
     });
 }
 
-}  // namespace
-
-Result<std::unique_ptr<StateBuilder>> StateBuilder::begin(Store& store, const CheckpointOptions& options,
-                                                          const StateRoot& target, std::size_t batch_records) {
-    if (options.interval != 0 && target.height.value % options.interval != 0) {
+Result<void> StoredBuilder::mark(const StateRoot& target) {
+    if (options_.interval != 0 && target.height.value % options_.interval != 0) {
         return fail(Errc::invalid_argument,
                     "height " + std::to_string(target.height.value) + " is not that of a checkpoint");
     }
-    auto builder = std::make_unique<StoredBuilder>(store, options, target, batch_records);
-    return builder->load().map([&] { return std::unique_ptr<StateBuilder>(std::move(builder)); });
+    auto txn = store_.begin_write();
+    if (!txn) {
+        return tl::unexpected(txn.error());
+    }
+    target_ = target;
+    return write_transfer(**txn, target_).and_then([&] { return (*txn)->commit(Durability::synced); });
+}
+
+Result<void> StoredBuilder::retarget(const StateRoot& target) {
+    return flush().and_then([&] { return mark(target); });
+}
+
+}  // namespace
+
+Result<std::unique_ptr<StateBuilder>> StateBuilder::begin(Store& store, const CheckpointOptions& options,
+                                                          const StateRoot& target, const BuilderLimits& limits) {
+    auto builder = std::make_unique<StoredBuilder>(store, options, limits);
+    return builder->load(target).map([&] { return std::unique_ptr<StateBuilder>(std::move(builder)); });
 }
 
 }  // namespace loyal::kvstore

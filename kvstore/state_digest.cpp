@@ -66,13 +66,12 @@ Digest bucket_digest(const std::vector<Leaf>& leaves) {
     return hasher.finish();
 }
 
-Digest node_digest(const std::vector<Digest>& children) {
+Digest node_digest(std::span<const Digest> children) {
     LOYAL_ASSERT(children.size() == tree_fan_out || children.size() == subtree_digests, "one level or two");
     if (children.size() == subtree_digests) {
-        std::vector<Digest> nodes;
-        for (std::size_t i = 0; i < subtree_digests; i += tree_fan_out) {
-            const auto first = children.begin() + static_cast<std::ptrdiff_t>(i);
-            nodes.push_back(node_digest({first, first + tree_fan_out}));
+        std::array<Digest, tree_fan_out> nodes;
+        for (std::size_t i = 0; i < tree_fan_out; ++i) {
+            nodes[i] = node_digest(children.subspan(i * tree_fan_out, tree_fan_out));
         }
         return node_digest(nodes);
     }
@@ -88,19 +87,39 @@ Digest node_digest(const std::vector<Digest>& children) {
 
 // ---- DigestTree
 
-Digest DigestTree::at(std::size_t level, std::uint32_t index) const {
+const Digest& DigestTree::at(std::size_t level, std::uint32_t index) const {
+    static const Digest zero{};
     LOYAL_ASSERT(level <= bucket_level && index < nodes_on(level), "a node of the tree");
-    const auto found = levels_[level].find(index);
-    return found == levels_[level].end() ? Digest{} : found->second;
+    if (level == 0) {
+        return root_;
+    }
+    const Level& groups = levels_[level - 1];
+    const std::size_t group = index / tree_fan_out;
+    return group < groups.size() && groups[group] ? (*groups[group])[index % tree_fan_out] : zero;
+}
+
+void DigestTree::set(std::size_t level, std::uint32_t index, const Digest& digest) {
+    if (level == 0) {
+        root_ = digest;
+        return;
+    }
+    Level& groups = levels_[level - 1];
+    groups.resize(nodes_on(level - 1));
+    std::shared_ptr<Siblings>& group = groups[index / tree_fan_out];
+    if (!group) {
+        if (digest.is_zero()) {
+            return;
+        }
+        group = std::make_shared<Siblings>();
+    } else if (group.use_count() > 1) {
+        group = std::make_shared<Siblings>(*group);
+    }
+    (*group)[index % tree_fan_out] = digest;
 }
 
 void DigestTree::set_bucket(Bucket bucket, const Digest& digest) {
     LOYAL_ASSERT(bucket < buckets, "a bucket of the tree");
-    if (digest.is_zero()) {
-        levels_[bucket_level].erase(bucket);
-    } else {
-        levels_[bucket_level][bucket] = digest;
-    }
+    set(bucket_level, bucket, digest);
     changed_.push_back(bucket);
 }
 
@@ -113,17 +132,8 @@ void DigestTree::update() {
         }
         changed.erase(std::unique(changed.begin(), changed.end()), changed.end());
         for (const std::uint32_t index : changed) {
-            std::vector<Digest> children;
-            const auto first = static_cast<std::uint32_t>(index * tree_fan_out);
-            for (std::uint32_t child = 0; child < tree_fan_out; ++child) {
-                children.push_back(at(level + 1, first + child));
-            }
-            const Digest digest = node_digest(children);
-            if (digest.is_zero()) {
-                levels_[level].erase(index);
-            } else {
-                levels_[level][index] = digest;
-            }
+            const std::shared_ptr<Siblings>& children = levels_[level][index];
+            set(level, index, children ? node_digest(*children) : Digest{});
         }
     }
 }

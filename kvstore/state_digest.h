@@ -10,7 +10,9 @@
 // (kv_tables.h), without what is local to a replica (links to neighbours, seals). Pure, except for what it is given.
 #pragma once
 
-#include <map>
+#include <array>
+#include <memory>
+#include <span>
 #include <vector>
 
 #include "config/bytes.h"
@@ -57,13 +59,14 @@ using Salt = crypto::Digest;
 // `leaves` ascend strictly by name (asserted) and are all of one bucket.
 [[nodiscard]] crypto::Digest bucket_digest(const std::vector<Leaf>& leaves);
 // Of 16 or, two levels up, 256 digests.
-[[nodiscard]] crypto::Digest node_digest(const std::vector<crypto::Digest>& children);
+[[nodiscard]] crypto::Digest node_digest(std::span<const crypto::Digest> children);
 
-// The digests of all levels, sparse: what is not there is zero.
+// The digests of all levels, sparse: what is not there is zero. A copy shares what neither of the two changes, so one
+// of a tree that differs in little costs little.
 class DigestTree {
  public:
-    [[nodiscard]] crypto::Digest at(std::size_t level, std::uint32_t index) const;
-    [[nodiscard]] crypto::Digest root() const { return at(0, 0); }
+    [[nodiscard]] const crypto::Digest& at(std::size_t level, std::uint32_t index) const;
+    [[nodiscard]] const crypto::Digest& root() const { return at(0, 0); }
     void set_bucket(Bucket bucket, const crypto::Digest& digest);
     // Recomputes what stands above the buckets that were set since the last call; work is linear in their number.
     void update();
@@ -71,8 +74,14 @@ class DigestTree {
     [[nodiscard]] std::vector<crypto::Digest> subtree(std::uint32_t index) const;
 
  private:
-    std::vector<std::map<std::uint32_t, crypto::Digest>> levels_ =
-        std::vector<std::map<std::uint32_t, crypto::Digest>>(bucket_level + 1);
+    // The children of one node. Null: all are zero.
+    using Siblings = std::array<crypto::Digest, tree_fan_out>;
+    using Level = std::vector<std::shared_ptr<Siblings>>;
+
+    void set(std::size_t level, std::uint32_t index, const crypto::Digest& digest);
+
+    crypto::Digest root_;
+    std::array<Level, bucket_level> levels_;  // 1 to bucket_level
     std::vector<Bucket> changed_;
 };
 

@@ -12,6 +12,7 @@
 #include "kvstore/kv_tables.h"
 #include "kvstore/overlay.h"
 #include "kvstore/sessions.h"
+#include "kvstore/sorted_runs.h"
 #include "kvstore/state_view.h"
 
 namespace loyal::kvstore {
@@ -317,7 +318,7 @@ Result<std::unique_ptr<StateMachine>> StateMachine::open(Store& kv, StateMachine
 std::vector<std::string> StateMachine::state_tables() {
     return {std::string(keys_table_name),    std::string(sessions_table_name), std::string(meta_table_name),
             std::string(pre_table_name),     std::string(leaves_table_name),   std::string(nodes_table_name),
-            std::string(progress_table_name)};
+            std::string(progress_table_name), std::string(runs_table_name)};
 }
 
 }  // namespace loyal::kvstore

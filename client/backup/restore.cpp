@@ -68,11 +68,10 @@ class BucketFeed {
  private:
     [[nodiscard]] Result<void> put_below(kvstore::Bucket bucket) {
         for (; next_ < bucket; ++next_) {
-            if (auto put = builder_.put(next_, leaves_, records_); !put) {
+            if (auto put = builder_.put(next_, leaves_, std::exchange(records_, {})); !put) {
                 return put;
             }
             leaves_.clear();
-            records_.clear();
         }
         return {};
     }

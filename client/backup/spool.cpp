@@ -58,7 +58,7 @@ Result<void> Spool::write(ByteView bytes) {
 }
 
 Result<void> Spool::put(kvstore::Bucket bucket, const std::vector<kvstore::Leaf>& leaves,
-                        const std::vector<kvstore::StateRecord>& records) {
+                        std::vector<kvstore::StateRecord> records) {
     std::vector<std::pair<kvstore::LeafName, const kvstore::StateRecord*>> sorted;
     sorted.reserve(records.size());
     for (const kvstore::StateRecord& record : records) {

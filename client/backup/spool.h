@@ -28,8 +28,10 @@ class Spool final : public kvstore::StateBuilder {
     // None: a bucket that changed is fetched anew, whole.
     [[nodiscard]] Result<std::vector<kvstore::Leaf>> leaves(kvstore::Bucket bucket) const override;
     [[nodiscard]] Result<void> put(kvstore::Bucket bucket, const std::vector<kvstore::Leaf>& leaves,
-                                   const std::vector<kvstore::StateRecord>& records) override;
+                                   std::vector<kvstore::StateRecord> records) override;
+    [[nodiscard]] Result<void> retarget(const kvstore::StateRoot& /*target*/) override { return {}; }
     // Whoever replays it computes the root.
+    [[nodiscard]] Result<void> settle() override { return {}; }
     [[nodiscard]] Result<void> finish() override { return {}; }
 
     // All records in ascending order of their names, as encode_records, each piece at most section_bytes_max long.

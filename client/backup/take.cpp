@@ -226,7 +226,7 @@ Result<void> Taking::follow(replica::StateFetch& fetch) {
     note(fmt::format("the cluster went on from checkpoint {} to {}: fetching what differs", proof_.root().height.value,
                      newer->root().height.value));
     proof_ = std::move(*newer);
-    fetch.retarget(proof_.root(), *spool_);
+    fetch.want(proof_.root());
     return {};
 }
 

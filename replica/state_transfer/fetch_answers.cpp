@@ -72,26 +72,29 @@ std::string StateFetch::State::use_subtree(const StateChunk& chunk) {
     if (!digests_in || digests_in->size() != kvstore::subtree_digests) {
         return "malformed digests";
     }
-    const Digest above = chunk.index == 0 ? target.root : top->at(chunk.index - 1);
-    if (kvstore::node_digest(*digests_in) != above) {
+    if (kvstore::node_digest(*digests_in) != digest_above(chunk.index)) {
         return "digests that are not below the one above them";
     }
-    if (chunk.index == 0) {
-        top = *digests_in;
-        for (std::uint32_t node = 0; node < kvstore::subtree_digests; ++node) {
-            if ((*top)[node] == Digest{}) {
-                subtree_known[node] = true;  // nothing below
-            } else {
-                wanted_subtrees.emplace_back(node + 1, std::nullopt);
-            }
-        }
-        return {};
-    }
-    const std::size_t node = chunk.index - 1;
-    std::copy(digests_in->begin(), digests_in->end(),
-              digests.begin() + static_cast<std::ptrdiff_t>(node * kvstore::subtree_digests));
-    subtree_known[node] = true;
+    use_digests(chunk.index, *digests_in);
     return {};
+}
+
+void StateFetch::State::use_digests(std::uint32_t index, const std::vector<Digest>& part) {
+    if (index > 0) {
+        const std::size_t node = index - 1;
+        std::copy(part.begin(), part.end(),
+                  digests.begin() + static_cast<std::ptrdiff_t>(node * kvstore::subtree_digests));
+        subtree_known[node] = true;
+        return;
+    }
+    top = part;
+    for (std::uint32_t node = 0; node < kvstore::subtree_digests; ++node) {
+        if ((*top)[node] == Digest{}) {
+            subtree_known[node] = true;  // nothing below
+        } else if (!know_already(node + 1)) {
+            wanted_subtrees.emplace_back(node + 1, std::nullopt);
+        }
+    }
 }
 
 std::string StateFetch::State::use_leaves(ReplicaId from, const StateChunk& chunk, const Outstanding& request) {
@@ -210,7 +213,5 @@ void StateFetch::State::expire() {
         at = outstanding.erase(at);
     }
 }
-
-// ---- Buckets
 
 }  // namespace loyal::replica

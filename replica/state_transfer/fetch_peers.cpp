@@ -111,6 +111,15 @@ bool FetchPeers::dropped(ReplicaId id) const {
     return peers_[id.value].dropped;
 }
 
+std::size_t FetchPeers::serving() const {
+    std::size_t count = 0;
+    for (std::size_t i = 0; i < peers_.size(); ++i) {
+        const bool serves = !peers_[i].without && peers_[i].lateness == 0;
+        count += usable(ReplicaId(static_cast<std::uint16_t>(i))) && serves ? 1U : 0U;
+    }
+    return count;
+}
+
 bool FetchPeers::nobody_has_it() const {
     bool anybody = false;
     for (std::size_t i = 0; i < peers_.size(); ++i) {

@@ -77,6 +77,16 @@ struct StateFetch::State {
     }
 
     void begin();
+    // Takes a part of the tree that is known already, if it is the one that is wanted.
+    [[nodiscard]] bool know_already(std::uint32_t index);
+    void use_digests(std::uint32_t index, const std::vector<Digest>& part);
+    [[nodiscard]] Digest digest_above(std::uint32_t index) const {
+        return index == 0 ? target.root : top->at(index - 1);
+    }
+    [[nodiscard]] bool should_move_on() const;
+    void move_on();
+    // All buckets are done. True: there is more to do.
+    [[nodiscard]] bool complete();
     void on_chunk(ReplicaId from, const StateChunk& chunk);
     // Each says what is wrong with the chunk, if anything.
     [[nodiscard]] std::string use_subtree(const StateChunk& chunk);
@@ -93,7 +103,6 @@ struct StateFetch::State {
     // Takes the record if it is the one that the leaf names.
     [[nodiscard]] bool take(const Leaf& leaf, StateRecord record);
     void complete_if_whole(Bucket bucket);
-    void finish();
 
     void ask();
     [[nodiscard]] bool ask_subtree();
@@ -110,6 +119,9 @@ struct StateFetch::State {
 
     FetchOptions options;
     kvstore::StateRoot target;
+    std::optional<kvstore::StateRoot> newer;  // wanted when this one is done with
+    bool settled = false;
+    std::size_t moves_since_settled = 0;
     kvstore::StateBuilder* builder;
     LocalState& local;
     FetchPeers peers;
@@ -118,6 +130,7 @@ struct StateFetch::State {
     std::optional<std::vector<Digest>> top;  // the 256 nodes of level 2, once proved
     std::vector<bool> subtree_known;         // of those
     std::vector<Digest> digests;             // of all buckets, where the subtree is known
+    std::vector<Digest> earlier_digests;     // of the target before this one; empty: there was none
     std::vector<BucketState> buckets;
     std::size_t buckets_done = 0;
     Bucket cursor = 0;  // the next bucket to look at

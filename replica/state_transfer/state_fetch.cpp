@@ -4,6 +4,7 @@
 #include <functional>
 #include <iterator>
 #include <set>
+#include <span>
 #include <tuple>
 
 #include "config/assert.h"
@@ -18,6 +19,8 @@ constexpr std::size_t subtree_bytes = kvstore::subtree_digests * 32;
 constexpr std::size_t leaf_bytes = sizeof(LeafName) + 32;
 // Leaves that are wanted and not yet asked for: enough for every window.
 constexpr std::size_t wanted_buckets_max = 4096;
+// How often a state that is whole is brought up to a newer one before it is taken as it is.
+constexpr std::size_t moves_since_settled_max = 16;
 
 // In strictly ascending order, of that bucket, and not none.
 bool is_of(Bucket bucket, const std::vector<Leaf>& leaves) {
@@ -39,7 +42,7 @@ void StateFetch::State::begin() {
     requests.clear();
     top.reset();
     subtree_known.assign(kvstore::subtree_digests, false);
-    digests.assign(kvstore::buckets, Digest{});
+    earlier_digests = std::exchange(digests, std::vector<Digest>(kvstore::buckets));
     buckets.assign(kvstore::buckets, BucketState::unknown);
     buckets_done = 0;
     cursor = 0;
@@ -54,12 +57,69 @@ void StateFetch::State::begin() {
         // The empty state: nobody need be asked.
         top.emplace(kvstore::subtree_digests);
         subtree_known.assign(kvstore::subtree_digests, true);
-    } else {
+    } else if (!know_already(0)) {
         wanted_subtrees.emplace_back(0, std::nullopt);
     }
 }
 
-// ---- Answers
+bool StateFetch::State::know_already(std::uint32_t index) {
+    const Digest above = digest_above(index);
+    const auto is_it = [&](std::span<const Digest> part) { return kvstore::node_digest(part) == above; };
+    if (index > 0 && !earlier_digests.empty()) {
+        const auto part = std::span<const Digest>(earlier_digests)
+                              .subspan((index - 1) * kvstore::subtree_digests, kvstore::subtree_digests);
+        if (is_it(part)) {
+            use_digests(index, {part.begin(), part.end()});
+            return true;
+        }
+    }
+    for (const std::vector<Digest>& part : local.subtrees(index)) {
+        if (part.size() == kvstore::subtree_digests && is_it(part)) {
+            use_digests(index, part);
+            return true;
+        }
+    }
+    return false;
+}
+
+// ---- Newer targets
+
+// Those who still serve this one could all be faulty, and as slow as they like.
+bool StateFetch::State::should_move_on() const {
+    return newer && something_is_wanted() && peers.serving() <= (options.replicas - 1) / 3;
+}
+
+void StateFetch::State::move_on() {
+    target = *std::exchange(newer, std::nullopt);
+    if (Result<void> moved = builder->retarget(target); !moved) {
+        failed = std::move(moved.error());
+        return;
+    }
+    peers.retarget();
+    begin();
+}
+
+bool StateFetch::State::complete() {
+    if (!std::exchange(settled, true)) {
+        if (Result<void> whole = builder->settle(); !whole) {
+            failed = std::move(whole.error());
+        }
+        return !failed;  // what came meanwhile is looked at first
+    }
+    if (newer && moves_since_settled < moves_since_settled_max) {
+        ++moves_since_settled;
+        move_on();
+        return !failed;
+    }
+    if (Result<void> whole = builder->finish(); !whole) {
+        failed = std::move(whole.error());
+        return false;
+    }
+    finished = true;
+    return false;
+}
+
+// ---- Buckets
 
 // Bounded by what is gathered, and by what is wanted and not yet asked for.
 bool StateFetch::State::may_open() const {
@@ -154,7 +214,7 @@ void StateFetch::State::complete_if_whole(Bucket bucket) {
     if (found->second.missing > 0 || failed) {
         return;
     }
-    if (Result<void> put = builder->put(bucket, found->second.leaves, found->second.records); !put) {
+    if (Result<void> put = builder->put(bucket, found->second.leaves, std::move(found->second.records)); !put) {
         failed = std::move(put.error());
         return;
     }
@@ -162,14 +222,6 @@ void StateFetch::State::complete_if_whole(Bucket bucket) {
     gathering.erase(found);
     buckets[bucket] = BucketState::done;
     ++buckets_done;
-}
-
-void StateFetch::State::finish() {
-    if (Result<void> whole = builder->finish(); !whole) {
-        failed = std::move(whole.error());
-        return;
-    }
-    finished = true;
 }
 
 // ---- Questions
@@ -277,11 +329,11 @@ StateFetch::StateFetch(const FetchOptions& options, const kvstore::StateRoot& ta
 
 StateFetch::~StateFetch() = default;
 
-void StateFetch::retarget(const kvstore::StateRoot& target, kvstore::StateBuilder& builder) {
-    state_->target = target;
-    state_->builder = &builder;
-    state_->peers.retarget();
-    state_->begin();
+void StateFetch::want(const kvstore::StateRoot& newer) {
+    const kvstore::StateRoot& newest = state_->newer ? *state_->newer : state_->target;
+    if (newer.height > newest.height) {
+        state_->newer = newer;
+    }
 }
 
 void StateFetch::on_chunk(ReplicaId from, const StateChunk& chunk) {
@@ -300,10 +352,12 @@ bool StateFetch::work() {
     if (s.failed || s.finished) {
         return false;
     }
+    if (s.should_move_on()) {
+        s.move_on();
+    }
     const bool more = s.open_buckets();
-    if (s.buckets_done == kvstore::buckets) {
-        s.finish();
-        return false;
+    if (s.buckets_done == kvstore::buckets && !s.failed) {
+        return s.complete();
     }
     return more && !s.failed;
 }
@@ -326,7 +380,8 @@ const std::optional<Error>& StateFetch::failed() const {
 }
 
 bool StateFetch::stale() const {
-    return !state_->failed && !state_->finished && state_->something_is_wanted() && state_->peers.nobody_has_it();
+    return !state_->failed && !state_->finished && !state_->newer && state_->something_is_wanted() &&
+           state_->peers.nobody_has_it();
 }
 
 FetchProgress StateFetch::progress() const {

@@ -8,7 +8,7 @@
 // one that no longer has the checkpoint is asked again later. Sans-IO and single-threaded: its driver hands in chunks
 // and the time, calls work() while that says that there is more to do, and sends what take_requests() returns.
 //
-// Memory: the tree's lowest level (2 MiB), and at most about bytes_max of answers and as much of records whose bucket
+// Memory: the tree's lowest level (2 MiB; twice after a change of target), and at most about bytes_max of answers and as much of records whose bucket
 // is not complete; one bucket and one answer may exceed that.
 #pragma once
 
@@ -32,6 +32,8 @@ namespace loyal::replica {
 class LocalState {
  public:
     virtual ~LocalState() = default;
+    // Parts of the digest trees that are known here (StatePart::subtree); possibly none.
+    [[nodiscard]] virtual std::vector<std::vector<crypto::Digest>> subtrees(std::uint32_t index) = 0;
     // Sets of leaves that the bucket has here, one for each state that is known; possibly none.
     [[nodiscard]] virtual std::vector<std::vector<kvstore::Leaf>> leaves(kvstore::Bucket bucket) = 0;
     // Those of them that can be read, as they are here now or at some checkpoint, in any order. `wanted` are of one
@@ -41,6 +43,7 @@ class LocalState {
 // Where nothing is left.
 class NoLocalState final : public LocalState {
  public:
+    [[nodiscard]] std::vector<std::vector<crypto::Digest>> subtrees(std::uint32_t) override { return {}; }
     [[nodiscard]] std::vector<std::vector<kvstore::Leaf>> leaves(kvstore::Bucket) override { return {}; }
     [[nodiscard]] std::vector<kvstore::StateRecord> records(const std::vector<kvstore::Leaf>&) override { return {}; }
 };
@@ -83,14 +86,17 @@ class StateFetch {
     StateFetch(const StateFetch&) = delete;
     StateFetch& operator=(const StateFetch&) = delete;
 
-    // A newer certified state is wanted; `builder` was begun again with it. Buckets that are the same stay.
-    void retarget(const kvstore::StateRoot& target, kvstore::StateBuilder& builder);
+    // There is a newer certified state. It takes the target's place when so few peers serve that one any more that they
+    // might all be faulty, or when that one is whole: then what differs is fetched, so that not more is missing in the
+    // end than what the cluster did meanwhile. Until then what was begun goes on: under load a newer one comes every
+    // moment. Of several the newest counts.
+    void want(const kvstore::StateRoot& newer);
 
     void on_chunk(consensus::ReplicaId from, const consensus::StateChunk& chunk);
     // Monotonic; before the first work() and then every few ticks.
     void tick(std::uint64_t now_ms);
-    // One bounded step of what can be done without others; the last one recomputes the whole tree
-    // (StateBuilder::finish). True: call again.
+    // One step of what can be done without others: bounded, but for the one that puts everything in its place
+    // (StateBuilder::settle). True: call again.
     [[nodiscard]] bool work();
     [[nodiscard]] std::vector<std::pair<consensus::ReplicaId, consensus::StateRequest>> take_requests();
 
@@ -98,7 +104,7 @@ class StateFetch {
     [[nodiscard]] bool done() const;
     // What the builder said; the transfer is over. Errc::corrupted: what was built is not the target.
     [[nodiscard]] const std::optional<Error>& failed() const;
-    // Nobody who may be asked has this checkpoint (any more): a newer target is wanted. They are asked again meanwhile.
+    // Nobody who may be asked has this checkpoint (any more), and no newer one is known. They are asked again meanwhile.
     [[nodiscard]] bool stale() const;
     [[nodiscard]] FetchProgress progress() const;
     // Each is named once.

@@ -38,6 +38,8 @@ class MemoryStore final : public Store {
 
     Tables tables;
     std::vector<Tables> commits;  // the state before each lazy commit since the last synced one
+    // The commit after so many fails, and nothing of it is applied.
+    std::optional<std::size_t> commits_left;
 
  private:
     // Reads see what is there; writes go to it at once and are taken back unless committed.
@@ -78,6 +80,10 @@ class MemoryStore final : public Store {
             return {};
         }
         Result<void> commit(Durability durability) override {
+            if (store_.commits_left && (*store_.commits_left)-- == 0) {
+                store_.commits_left.reset();
+                return fail(Errc::disk_full, "no space left");
+            }
             if (durability == Durability::synced) {
                 store_.commits.clear();
             } else if (before_) {

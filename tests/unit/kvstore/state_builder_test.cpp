@@ -102,15 +102,26 @@ RC_GTEST_PROP(StateBuilders, build_what_the_checkpoint_was_through_interruptions
 
     auto store = std::make_unique<MemoryStore>();
     Fetcher fetcher;
-    constexpr std::size_t batch_records = 3;
-    auto builder = must(StateBuilder::begin(*store, checkpoint_options(), target, batch_records));
+    constexpr BuilderLimits small{3, 400, 100};
+    auto builder = must(StateBuilder::begin(*store, checkpoint_options(), target, small));
     bool moved_on = false;
-    while (!fetcher.fetch(*builder, server.checkpoints(), target, test::pick<std::size_t>(1, 8))) {
+    // While it is put together and, when all is there, while it is put in its place.
+    const auto goes_on = [&] {
+        if (!fetcher.fetch(*builder, server.checkpoints(), target, test::pick<std::size_t>(1, 8))) {
+            return true;
+        }
+        store->commits_left = test::pick<std::size_t>(0, 40);
+        const auto finished = builder->finish();
+        store->commits_left.reset();
+        RC_ASSERT(finished || finished.error().code == Errc::disk_full);
+        return !finished;
+    };
+    while (goes_on()) {
         switch (test::pick(0, 4)) {
             case 0:  // the process dies
                 builder.reset();
                 store->crash(test::pick<std::size_t>(0, 3));
-                builder = must(StateBuilder::begin(*store, checkpoint_options(), target, batch_records));
+                builder = must(StateBuilder::begin(*store, checkpoint_options(), target, small));
                 break;
             case 1:  // the server moves on
                 if (!std::exchange(moved_on, true)) {
@@ -119,7 +130,7 @@ RC_GTEST_PROP(StateBuilders, build_what_the_checkpoint_was_through_interruptions
                     server.work_all();
                     server.checkpoints().release_below(Height(height + test_interval));
                     target = server.checkpoints().roots().back();
-                    builder = must(StateBuilder::begin(*store, checkpoint_options(), target, batch_records));
+                    builder = must(StateBuilder::begin(*store, checkpoint_options(), target, small));
                 }
                 break;
             default: break;
@@ -129,8 +140,8 @@ RC_GTEST_PROP(StateBuilders, build_what_the_checkpoint_was_through_interruptions
         RC_ASSERT(opened.error().code == Errc::unavailable);
         RC_ASSERT(Checkpoints::open(*store, checkpoint_options()).error().code == Errc::unavailable);
     }
-    must(builder->finish());
     builder.reset();
+    RC_ASSERT(store->tables[runs_table].empty());
     RC_ASSERT(test::records_of(*store) == chain.records(target.height.value));
     CheckpointedReplica built(chain, std::move(store));
     RC_ASSERT(built.machine().executed() == target.height);

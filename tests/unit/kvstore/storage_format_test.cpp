@@ -97,7 +97,7 @@ TEST(StorageFormat, the_records_of_checkpoints_are_as_documented) {
     EXPECT_EQ(to_hex(seal_pre(key, {name, StateTable::keys, view_of("sky"), view_of("blue")})), example("pre"));
 
     const crypto::Digest digest = leaf_digest(StateTable::keys, view_of("sky"), view_of("blue"));
-    const BucketLeaves leaves{{{name, digest}, StateTable::keys, bytes_of("sky")}};
+    const BucketLeaves leaves{{{name, digest}, StateTable::keys, view_of("sky")}};
     EXPECT_EQ(to_hex(bucket_key(bucket_of(name))), example("bucket key"));
     EXPECT_EQ(to_hex(seal_leaves(bucket_of(name), leaves)), example("leaves"));
     const BucketNode node{{consensus::Height(64), bucket_digest(leaves_of(leaves))}, {}};

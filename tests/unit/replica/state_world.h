@@ -157,7 +157,7 @@ class MemoryBuilder final : public kvstore::StateBuilder {
         return result;
     }
     [[nodiscard]] Result<void> put(Bucket bucket, const std::vector<Leaf>& leaves,
-                                   const std::vector<StateRecord>& records) override {
+                                   std::vector<StateRecord> records) override {
         if (full) {
             return fail(Errc::disk_full, "no space left");
         }
@@ -182,6 +182,17 @@ class MemoryBuilder final : public kvstore::StateBuilder {
         store_.done[bucket] = kvstore::bucket_digest(leaves);
         return {};
     }
+    [[nodiscard]] Result<void> retarget(const StateRoot& target) override {
+        target_ = target;
+        return {};
+    }
+    [[nodiscard]] Result<void> settle() override {
+        if (settling) {
+            settling();
+        }
+        return {};
+    }
+    std::function<void()> settling;  // called while it does
     [[nodiscard]] Result<void> finish() override {
         kvstore::DigestTree tree;
         for (Bucket bucket = 0; bucket < kvstore::buckets; ++bucket) {
@@ -209,6 +220,13 @@ class MemoryBuilder final : public kvstore::StateBuilder {
 class MemoryLocal final : public LocalState {
  public:
     explicit MemoryLocal(MemoryState* state = nullptr) : state_(state) {}
+    [[nodiscard]] std::vector<std::vector<crypto::Digest>> subtrees(std::uint32_t index) override {
+        if (state_ == nullptr) {
+            return {};
+        }
+        (void)state_->root(0);  // brings it up to date
+        return {state_->subtree(index)};
+    }
     [[nodiscard]] std::vector<std::vector<Leaf>> leaves(Bucket bucket) override {
         if (state_ == nullptr) {
             return {};
