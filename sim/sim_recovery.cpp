@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "config/limits.h"
+#include "replica/state_transfer/old_state.h"
 #include "replica/state_transfer/serve_state.h"
 #include "sim/sim_replica.h"
 
@@ -15,40 +16,6 @@ namespace {
 constexpr TimeUs background_us = 500;  // between two steps of low-priority work
 constexpr std::size_t records_a_step = 256;
 constexpr int fetch_steps_a_turn = 64;
-
-// The checkpoints of the state in force, as far as they can be read. What is wrong with a record, the fetcher sees.
-class OldState final : public replica::LocalState {
- public:
-    explicit OldState(const kvstore::Checkpoints& checkpoints)
-        : checkpoints_(checkpoints), roots_(checkpoints.roots()) {
-        std::reverse(roots_.begin(), roots_.end());
-    }
-    [[nodiscard]] std::vector<std::vector<kvstore::Leaf>> leaves(kvstore::Bucket bucket) override {
-        std::vector<std::vector<kvstore::Leaf>> found;
-        for (const kvstore::StateRoot& root : roots_) {
-            if (auto leaves = checkpoints_.leaves(root.height, bucket)) {
-                found.push_back(std::move(*leaves));
-            }
-        }
-        return found;
-    }
-    [[nodiscard]] std::vector<kvstore::StateRecord> records(const std::vector<kvstore::Leaf>& wanted) override {
-        std::vector<kvstore::StateRecord> found;
-        for (const kvstore::StateRoot& root : roots_) {
-            for (const kvstore::Leaf& leaf : wanted) {  // one by one: a damaged one takes no other with it
-                auto read = checkpoints_.records(root.height, {leaf.name}, limits::state_chunk_bytes_max);
-                if (read && !read->empty()) {
-                    found.push_back(std::move(read->front()));
-                }
-            }
-        }
-        return found;
-    }
-
- private:
-    const kvstore::Checkpoints& checkpoints_;
-    std::vector<kvstore::StateRoot> roots_;  // newest first
-};
 
 }  // namespace
 
@@ -177,49 +144,50 @@ void SimReplica::fetch_state(const consensus::FetchState& target) {
         return;
     }
     context_.trace.event("fetch-state", id_.value, target.checkpoint.height.value);
+    if (fetch_ && target.checkpoint != target_->checkpoint) {
+        newer_ = target;
+        fetch_->want(target.checkpoint);
+        return background_soon();
+    }
+    if (!fetch_ && next_store_ && target_ && is_of_target(*next_store_)) {
+        return;  // about to be put in force; the core that comes with it asks again
+    }
     target_ = target;
     after(context_.scenario.execute_us, [this] { begin_fetch(); });
 }
 
 void SimReplica::begin_fetch() {
-    if (!target_) {
+    if (!target_ || fetch_) {
         return;
     }
+    if (newer_) {
+        target_ = std::exchange(newer_, std::nullopt);
+    }
     if (target_->checkpoint.height.value == 0) {  // nothing was certified yet: all of it is executed again
-        fetch_.reset();
-        builder_.reset();
-        local_.reset();
         next_store_ = new_state_store();
         return install();
     }
-    if (!next_store_ || (!fetch_ && is_of_target(*next_store_))) {
-        if (next_store_) {
-            return install();
-        }
+    if (!next_store_) {
         next_store_ = new_state_store();
+    } else if (is_of_target(*next_store_)) {
+        return install();
     }
     auto builder = kvstore::StateBuilder::begin(*next_store_, checkpoint_options(), target_->checkpoint);
     if (!builder) {
         return fetch_failed(builder.error());
     }
-    if (fetch_) {
-        fetch_->retarget(target_->checkpoint, **builder);
-        builder_ = std::move(*builder);
-    } else {
-        builder_ = std::move(*builder);
-        replica::FetchOptions options;
-        options.self = id_;
-        options.replicas = context_.membership.replicas.size();
-        options.salt = checkpoint_options().salt;
-        options.peers.timeout_min_ms = 100;
-        options.peers.timeout_first_ms = 200;
-        options.peers.timeout_max_ms = 1'000;
-        options.peers.ask_again_ms = 200;
-        local_ = checkpoints_ ? std::unique_ptr<replica::LocalState>(std::make_unique<OldState>(*checkpoints_))
-                              : std::make_unique<replica::NoLocalState>();
-        fetch_ = std::make_unique<replica::StateFetch>(options, target_->checkpoint, *builder_, *local_);
-        fetch_tick();
-    }
+    builder_ = std::move(*builder);
+    replica::FetchOptions options;
+    options.self = id_;
+    options.replicas = context_.membership.replicas.size();
+    options.salt = checkpoint_options().salt;
+    options.peers.timeout_min_ms = 100;
+    options.peers.timeout_first_ms = 200;
+    options.peers.timeout_max_ms = 1'000;
+    options.peers.ask_again_ms = 200;
+    local_ = std::make_unique<replica::OldState>(checkpoints_.get());
+    fetch_ = std::make_unique<replica::StateFetch>(options, target_->checkpoint, *builder_, *local_);
+    fetch_tick();
     background_soon();
 }
 
@@ -242,6 +210,9 @@ bool SimReplica::step_fetch() {
     bool more = true;
     for (int i = 0; i < fetch_steps_a_turn && more; ++i) {
         more = fetch_->work();
+    }
+    if (newer_ && fetch_->target() == newer_->checkpoint) {
+        target_ = std::exchange(newer_, std::nullopt);
     }
     for (auto& [to, request] : fetch_->take_requests()) {
         sent(request, to.value);

@@ -90,6 +90,7 @@ void SimReplica::crash() {
     builder_.reset();
     local_.reset();
     target_.reset();
+    newer_.reset();
     stable_ = {};
     frozen_.reset();
     state_lost_.clear();

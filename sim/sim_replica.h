@@ -219,7 +219,7 @@ class SimReplica final : private replica::NodePort {
     std::vector<kvstore::StateRoot> roots_told_;
     std::string state_lost_;  // why neither is used any more; empty: they are
     consensus::Height stable_;
-    std::optional<consensus::FetchState> target_;
+    std::optional<consensus::FetchState> target_, newer_;  // newer_: that the fetcher was told of
     std::unique_ptr<kvstore::StateBuilder> builder_;
     std::unique_ptr<replica::StateFetch> fetch_;
     std::unique_ptr<replica::LocalState> local_;

@@ -8,14 +8,12 @@
 
 #include "config/limits.h"
 #include "replica/fatal_of.h"
+#include "replica/state_transfer/old_state.h"
 #include "replica/state_transfer/serve_state.h"
 
 namespace loyal::replica {
 namespace {
 
-using kvstore::Bucket;
-using kvstore::Leaf;
-using kvstore::StateRecord;
 using std::chrono::milliseconds;
 
 // Bounds of one step.
@@ -34,51 +32,6 @@ std::uint64_t milliseconds_of(StateKeeper::Clock::time_point at) {
 
 }  // namespace
 
-// The checkpoints of the generation in force, as far as they can be read. What is wrong with a record, the fetcher
-// sees.
-class StateKeeper::OldState final : public LocalState {
- public:
-    explicit OldState(const kvstore::Checkpoints* checkpoints) : checkpoints_(checkpoints) {
-        if (checkpoints_ != nullptr) {
-            roots_ = checkpoints_->roots();
-            std::reverse(roots_.begin(), roots_.end());
-        }
-    }
-    [[nodiscard]] std::vector<std::vector<Leaf>> leaves(Bucket bucket) override {
-        std::vector<std::vector<Leaf>> found;
-        for (const kvstore::StateRoot& root : roots_) {
-            if (auto leaves = checkpoints_->leaves(root.height, bucket)) {
-                found.push_back(std::move(*leaves));
-            }
-        }
-        return found;
-    }
-    [[nodiscard]] std::vector<StateRecord> records(const std::vector<Leaf>& wanted) override {
-        std::vector<StateRecord> found;
-        for (const kvstore::StateRoot& root : roots_) {
-            const auto leaves =
-                checkpoints_->leaves(root.height, wanted.empty() ? 0 : kvstore::bucket_of(wanted.front().name));
-            if (!leaves) {
-                continue;
-            }
-            for (const Leaf& leaf : wanted) {  // one by one: a damaged one takes no other with it
-                if (!std::binary_search(leaves->begin(), leaves->end(), leaf)) {
-                    continue;
-                }
-                auto read = checkpoints_->records(root.height, {leaf.name}, limits::state_chunk_bytes_max);
-                if (read && !read->empty()) {
-                    found.push_back(std::move(read->front()));
-                }
-            }
-        }
-        return found;
-    }
-
- private:
-    const kvstore::Checkpoints* checkpoints_;
-    std::vector<kvstore::StateRoot> roots_;  // newest first
-};
-
 StateKeeper::StateKeeper(KeeperOptions options, const kvstore::ConsensusLog& log, std::function<void(KeeperEvent)> tell)
     : options_(std::move(options)), log_(log), tell_(std::move(tell)) {}
 
@@ -91,6 +44,7 @@ void StateKeeper::keep(std::uint64_t generation, std::unique_ptr<kvstore::Checkp
     checkpoints_ = std::move(checkpoints);
     lost_ = diverged_ = damage_told_ = false;
     target_.reset();
+    newer_.reset();
     phase_ = Phase::none;
     next_scrub_ = Clock::now() + scrub_every;
     if (checkpoints_) {
@@ -175,35 +129,47 @@ void StateKeeper::damaged(const std::string& why) {
 
 // ---- Transfer
 
-kvstore::StateRoot StateKeeper::root_wanted() const {
-    return target_->checkpoint.height.value == 0 ? kvstore::StateRoot{consensus::Height(0), options_.genesis_state}
-                                                 : target_->checkpoint;
+kvstore::StateRoot StateKeeper::root_of(const consensus::FetchState& target) const {
+    return target.checkpoint.height.value == 0 ? kvstore::StateRoot{consensus::Height(0), options_.genesis_state}
+                                               : target.checkpoint;
 }
 
 void StateKeeper::fetch(const consensus::FetchState& target) {
     lost_ = true;
-    if (phase_ == Phase::handed_over) {
-        return;
-    }
     const bool same = target_ && target_->checkpoint == target.checkpoint;
-    target_ = target;
-    if (phase_ == Phase::fetching && !same && fetch_) {
-        // What is built so far stays where it is the same.
-        auto again = kvstore::StateBuilder::begin(*next_.store, options_.setup.checkpoints, root_wanted());
-        if (!again) {
-            begin_again_later(again.error().message);
-            return;
-        }
-        fetch_->retarget(root_wanted(), **again);
-        builder_ = std::move(*again);
-        stale_told_ = false;
-        spdlog::info("event=transfer_retarget checkpoint={}", target.checkpoint.height.value);
-    } else if (phase_ == Phase::none || (phase_ == Phase::waiting && !same)) {
-        begin_fetching();
-    } else if (phase_ == Phase::waiting && next_.machine) {
-        phase_ = Phase::opening;  // another header for the same state
+    switch (phase_) {
+        case Phase::none: target_ = target; begin_fetching(); break;
+        case Phase::fetching:
+            if (same) {
+                target_ = target;  // perhaps with another header
+            } else {
+                newer_ = target;
+                fetch_->want(root_of(target));
+            }
+            break;
+        case Phase::waiting:
+            target_ = target;
+            if (!same) {
+                begin_fetching();
+            } else if (next_.machine) {
+                phase_ = Phase::opening;  // another header for the same state
+            }
+            break;
+        // It will be asked for again by the core that comes with the state that is whole.
+        case Phase::opening:
+        case Phase::executing:
+        case Phase::handed_over: break;
     }
     note_progress();
+}
+
+// The fetcher decides when a newer state takes the place of the one that was begun.
+void StateKeeper::follow_target() {
+    if (newer_ && fetch_->target() == root_of(*newer_)) {
+        target_ = std::exchange(newer_, std::nullopt);
+        stale_told_ = false;
+        spdlog::info("event=transfer_retarget checkpoint={}", target_->checkpoint.height.value);
+    }
 }
 
 void StateKeeper::begin_again_later(const std::string& why) {
@@ -217,11 +183,14 @@ void StateKeeper::begin_again_later(const std::string& why) {
 
 void StateKeeper::begin_fetching() {
     const std::uint64_t generation = generation_ + 1;
+    if (newer_) {
+        target_ = std::exchange(newer_, std::nullopt);
+    }
     fetch_.reset();
     builder_.reset();
     next_ = OpenState{};
     next_.generation = generation;
-    const kvstore::StateRoot wanted = root_wanted();
+    const kvstore::StateRoot wanted = root_of(*target_);
     spdlog::info("event=transfer_begin checkpoint={} generation={}", wanted.height.value, generation);
     const bool empty = wanted.root == crypto::Digest{};
     if (empty) {
@@ -274,6 +243,7 @@ StateKeeper::Clock::time_point StateKeeper::fetch_step(Clock::time_point now) {
     while (more && Clock::now() < now + transfer_step) {
         more = fetch_->work();
     }
+    follow_target();
     for (auto& [to, request] : fetch_->take_requests()) {
         tell_(AskPeer{to, std::move(request)});
     }

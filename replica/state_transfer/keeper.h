@@ -1,7 +1,7 @@
 // StateKeeper: what the background thread does with the state: takes checkpoints, serves their parts to others, scrubs,
 // and, when the state is lost, builds the next generation from a certified checkpoint: from the old one as far as its
 // records are right, from the peers otherwise (PROTOCOL.md §13 S2 to S6). Every call is one bounded step but for the
-// last one of a transfer, which recomputes the whole tree.
+// one of a transfer that puts the whole state in its place.
 //
 // Threads: all calls from one thread, but for status(). It reads the state that it was told to keep while others read
 // and write it; what it builds is its own until it is handed over (StateRebuilt).
@@ -99,7 +99,6 @@ class StateKeeper {
     [[nodiscard]] KeeperStatus status() const;  // any thread
 
  private:
-    class OldState;
     enum class Phase : std::uint8_t { none, fetching, opening, executing, waiting, handed_over };
 
     [[nodiscard]] consensus::StateChunk part_of(const consensus::StateRequest& request);
@@ -113,7 +112,8 @@ class StateKeeper {
     [[nodiscard]] Clock::time_point take_and_scrub(Clock::time_point now);
     void damaged(const std::string& why);
     void note_progress();
-    [[nodiscard]] kvstore::StateRoot root_wanted() const;
+    [[nodiscard]] kvstore::StateRoot root_of(const consensus::FetchState& target) const;
+    void follow_target();
 
     KeeperOptions options_;
     const kvstore::ConsensusLog& log_;
@@ -128,6 +128,7 @@ class StateKeeper {
     Clock::time_point next_scrub_;
 
     std::optional<consensus::FetchState> target_;
+    std::optional<consensus::FetchState> newer_;  // that the fetcher was told of
     Phase phase_ = Phase::none;
     Clock::time_point again_at_;
     OpenState next_;

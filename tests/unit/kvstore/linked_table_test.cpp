@@ -6,6 +6,8 @@
 #include <rapidcheck.h>
 #include <rapidcheck/gtest.h>
 
+#include <set>
+
 #include "config/limits.h"
 #include "kvstore/kv_tables.h"
 #include "tests/unit/kvstore/memory_store.h"
@@ -210,6 +212,31 @@ TEST(LinkedTables, every_key_that_a_client_may_use_is_below_the_end) {
     ASSERT_TRUE(seen);
     EXPECT_EQ(seen->size(), 2U);
     EXPECT_EQ(walk(linked.store, text_of(highest), true)->size(), 1U);
+}
+
+// Also when whoever appends begins anew in the middle.
+RC_GTEST_PROP(LinkedTables, are_the_same_whether_records_are_put_or_appended_in_order, (std::set<std::uint16_t> numbers)) {
+    LinkedStore put;
+    MemoryStore appended;
+    std::optional<LinkedAppender> appender;
+    for (const std::uint16_t number : numbers) {
+        const Bytes key = bytes_of("key " + std::to_string(10'000U + number));
+        put.put(key, bytes_of("content"));
+        const auto txn = must(appended.begin_write());
+        if (!appender || number % 5 == 0) {
+            must(appender.emplace(keys()).start(*txn));
+        }
+        must(txn->append(keys_table, key, appender->next(key, bytes_of("content"))));
+        must(txn->commit(Durability::synced));
+    }
+    const auto txn = must(appended.begin_write());
+    must(appender.emplace(keys()).start(*txn));
+    RC_ASSERT(!appender->ended());
+    must(txn->append(keys_table, end_key(), appender->end()));
+    must(appender->start(*txn));
+    RC_ASSERT(appender->ended());
+    must(txn->commit(Durability::synced));
+    RC_ASSERT(appended.tables[keys_table] == put.store.tables[keys_table]);
 }
 
 TEST(LinkedTables, an_overwrite_changes_one_record_only) {

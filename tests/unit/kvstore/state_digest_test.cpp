@@ -135,6 +135,26 @@ TEST(StateDigest, subtrees_prove_buckets_up_to_the_root) {
     }
 }
 
+TEST(StateDigest, a_tree_and_its_copy_do_not_change_each_other) {
+    DigestTree tree;
+    tree.set_bucket(5, numbered_digest(5));
+    tree.set_bucket(6, numbered_digest(6));
+    tree.update();
+    const Digest root = tree.root();
+    DigestTree copy = tree;
+    copy.set_bucket(5, numbered_digest(7));
+    copy.set_bucket(40'000, numbered_digest(8));
+    copy.update();
+    EXPECT_EQ(tree.root(), root);
+    EXPECT_EQ(tree.at(bucket_level, 5), numbered_digest(5));
+    EXPECT_TRUE(tree.at(bucket_level, 40'000).is_zero());
+    copy.set_bucket(5, numbered_digest(5));
+    copy.set_bucket(40'000, Digest{});
+    copy.update();
+    EXPECT_EQ(copy.root(), root);
+    EXPECT_TRUE(copy.at(bucket_level - 1, 40'000 / 16).is_zero());
+}
+
 TEST(StateDigest, a_subtree_has_one_encoding) {
     std::vector<Digest> digests(subtree_digests);
     digests[9] = numbered_digest(9);

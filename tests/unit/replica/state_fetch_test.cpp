@@ -8,6 +8,7 @@
 #include <random>
 
 #include "config/limits.h"
+#include "replica/state_transfer/old_state.h"
 #include "tests/unit/replica/state_world.h"
 
 namespace loyal::replica::state_test {
@@ -338,9 +339,7 @@ TEST(StateFetchTest, a_server_that_moved_on_is_not_a_liar_and_when_all_did_a_new
     world.kept.keep(2 * checkpoint, &newer);
     world.target = newer.root(2 * checkpoint);
     const std::uint64_t before = world.fetch->progress().records_fetched;
-    auto again = std::make_unique<MemoryBuilder>(world.store, world.target);
-    world.fetch->retarget(world.target, *again);
-    world.builder = std::move(again);
+    world.fetch->want(world.target);
     EXPECT_FALSE(world.fetch->stale());
     ASSERT_TRUE(world.run());
     EXPECT_TRUE(world.has(newer));
@@ -382,7 +381,103 @@ TEST(StateFetchTest, an_interrupted_transfer_goes_on_where_it_was) {
     EXPECT_TRUE(world.dropped.empty()) << world.reasons;
 }
 
-TEST(StateFetchTest, a_retarget_at_any_moment_ends_with_the_newer_state) {
+TEST(StateFetchTest, what_was_begun_goes_on_while_it_is_served_and_then_what_differs_follows) {
+    MemoryState first = sample_state(2'000);
+    MemoryState second = sample_state(2'000);
+    second.put("key-7", "changed");
+    FetchWorld world(first);
+    world.kept.keep(2 * checkpoint, &second);
+    NoLocalState local;
+    world.start(local);
+    while (world.fetch->progress().records_fetched < 300) {
+        world.step();
+    }
+    const StateRoot before = world.target;
+    world.target = second.root(2 * checkpoint);
+    world.fetch->want(world.target);
+    while (world.fetch->progress().records_fetched < 2'000) {
+        ASSERT_EQ(world.fetch->target(), before);
+        world.step();
+    }
+    ASSERT_TRUE(world.run());
+    EXPECT_EQ(world.fetch->target(), world.target);
+    EXPECT_TRUE(world.has(second));
+    EXPECT_EQ(world.fetch->progress().records_fetched, 2'001U);
+}
+
+TEST(StateFetchTest, a_newer_state_that_comes_while_the_first_is_put_in_its_place_costs_what_differs) {
+    MemoryState first = sample_state(800);
+    std::deque<MemoryState> newer;
+    FetchWorld world(first);
+    NoLocalState local;
+    world.start(local);
+    int settled = 0;
+    world.builder->settling = [&] {
+        ++settled;
+        newer.push_back(sample_state(800));
+        newer.back().put("key-1", "changed");
+        world.kept.keep(2 * checkpoint, &newer.back());
+        world.kept.forget(checkpoint);
+        world.fetch->want(newer.back().root(2 * checkpoint));
+    };
+    ASSERT_TRUE(world.run());
+    EXPECT_EQ(settled, 1) << "the whole of it is read back once";
+    EXPECT_EQ(world.fetch->target().height, Height(2 * checkpoint));
+    EXPECT_TRUE(world.has(newer.back()));
+    EXPECT_EQ(world.fetch->progress().records_fetched, 801U);
+}
+
+// One of three peers may be faulty: that it alone still answers, however slowly, keeps nobody from the newer state.
+TEST(StateFetchTest, who_alone_still_serves_the_older_state_does_not_hold_the_transfer_up) {
+    MemoryState first = sample_state(2'000);
+    MemoryState second = sample_state(2'000);
+    second.put("key-7", "changed");
+    FetchWorld world(first);
+    bool moved_on = false;
+    for (std::uint16_t peer = 1; peer < 3; ++peer) {
+        world.behave(peer, [&](const StateRequest& request, StateChunk chunk) {
+            return std::vector{moved_on && request.checkpoint == Height(checkpoint) ? no_such_checkpoint(request)
+                                                                                   : std::move(chunk)};
+        });
+    }
+    NoLocalState local;
+    world.start(local);
+    while (world.fetch->progress().records_fetched < 300) {
+        world.step();
+    }
+    moved_on = true;
+    world.kept.keep(2 * checkpoint, &second);
+    world.target = second.root(2 * checkpoint);
+    world.fetch->want(world.target);
+    for (int i = 0; i < 10 && world.fetch->target() != world.target; ++i) {
+        world.step();
+    }
+    EXPECT_EQ(world.fetch->target(), world.target);
+    ASSERT_TRUE(world.run());
+    EXPECT_TRUE(world.has(second));
+    EXPECT_TRUE(world.dropped.empty()) << world.reasons;
+}
+
+TEST(StateFetchTest, of_the_digest_tree_only_what_differs_from_the_own_one_is_asked_for) {
+    MemoryState old = sample_state(3'000);
+    MemoryState state = sample_state(3'000);
+    state.put("key-1", "changed");
+    FetchWorld world(state);
+    std::uint64_t subtrees = 0;
+    for (std::uint16_t peer = 1; peer < 4; ++peer) {
+        world.behave(peer, [&](const StateRequest& request, StateChunk chunk) {
+            subtrees += request.part == StatePart::subtree ? 1U : 0U;
+            return std::vector{std::move(chunk)};
+        });
+    }
+    MemoryLocal local(&old);
+    world.start(local);
+    ASSERT_TRUE(world.run());
+    EXPECT_TRUE(world.has(state));
+    EXPECT_EQ(subtrees, 2U) << "the root's part and the one that the changed bucket is in";
+}
+
+TEST(StateFetchTest, a_newer_state_at_any_moment_is_what_it_ends_with) {
     MemoryState first = sample_state(400);
     MemoryState second = sample_state(400, "new ");
     for (int moment = 0; moment < 25; ++moment) {
@@ -393,12 +488,10 @@ TEST(StateFetchTest, a_retarget_at_any_moment_ends_with_the_newer_state) {
         for (int i = 0; i < moment && !world.fetch->done(); ++i) {
             world.step();
         }
-        world.target = second.root(2 * checkpoint);
-        auto again = std::make_unique<MemoryBuilder>(world.store, world.target);
-        world.fetch->retarget(world.target, *again);
-        world.builder = std::move(again);
+        const bool too_late = world.fetch->done();
+        world.fetch->want(second.root(2 * checkpoint));
         ASSERT_TRUE(world.run()) << moment;
-        EXPECT_TRUE(world.has(second)) << moment;
+        EXPECT_TRUE(world.has(too_late ? first : second)) << moment;
         EXPECT_TRUE(world.dropped.empty()) << world.reasons;
     }
 }
@@ -471,6 +564,53 @@ TEST(StateFetchTest, what_is_outstanding_is_bounded) {
 }
 
 // ---- Encoding
+
+// A store in which one record rotted: who asks for it gets an error, whatever else was asked for.
+class RottenCheckpoints final : public kvstore::Checkpoints {
+ public:
+    RottenCheckpoints(const MemoryCheckpoints& intact, const LeafName& rotten) : intact_(intact), rotten_(rotten) {}
+    [[nodiscard]] Result<bool> work(std::size_t) override { return false; }
+    [[nodiscard]] std::vector<StateRoot> roots() const override { return intact_.roots(); }
+    void release_below(Height) override {}
+    [[nodiscard]] Result<std::vector<crypto::Digest>> subtree(Height at, std::uint32_t index) const override {
+        return intact_.subtree(at, index);
+    }
+    [[nodiscard]] Result<std::vector<Leaf>> leaves(Height at, Bucket bucket) const override {
+        return intact_.leaves(at, bucket);
+    }
+    [[nodiscard]] Result<std::vector<StateRecord>> records(Height at, const std::vector<LeafName>& names,
+                                                           std::size_t bytes_max) const override {
+        if (std::find(names.begin(), names.end(), rotten_) != names.end()) {
+            return fail(Errc::corrupted, "a record rotted");
+        }
+        return intact_.records(at, names, bytes_max);
+    }
+    [[nodiscard]] Result<ScrubStep> scrub(std::size_t) override { return ScrubStep{}; }
+
+ private:
+    const MemoryCheckpoints& intact_;
+    LeafName rotten_;
+};
+
+TEST(OldStateTest, a_damaged_record_takes_no_other_with_it) {
+    MemoryState state = sample_state(40'000);
+    MemoryCheckpoints intact;
+    intact.keep(checkpoint, &state);
+    Bucket bucket = 0;
+    while (state.leaves_of(bucket).size() < 2) {
+        ++bucket;
+    }
+    const std::vector<Leaf> leaves = state.leaves_of(bucket);
+    OldState whole(&intact);
+    EXPECT_EQ(whole.leaves(bucket).at(0), leaves);
+    EXPECT_EQ(whole.records(leaves).size(), leaves.size());
+    EXPECT_EQ(kvstore::node_digest(whole.subtrees(0).at(0)), state.root(checkpoint).root);
+    const RottenCheckpoints rotten(intact, leaves.front().name);
+    OldState damaged(&rotten);
+    EXPECT_EQ(damaged.records(leaves).size(), leaves.size() - 1);
+    OldState nothing(nullptr);
+    EXPECT_TRUE(nothing.subtrees(0).empty() && nothing.leaves(bucket).empty() && nothing.records(leaves).empty());
+}
 
 TEST(ServeStateTest, leaves_of_several_buckets_go_there_and_back) {
     MemoryState state = sample_state(2'000);
