@@ -138,8 +138,8 @@ Result<std::vector<StateRecord>> StoredCheckpoints::records(Height checkpoint, c
         if (bytes > bytes_max && !records.empty()) {
             break;
         }
-        records.push_back({leaf->table, Bytes(leaf->key.begin(), leaf->key.end()),
-                           Bytes((*content)->begin(), (*content)->end())});
+        records.push_back(
+            {leaf->table, Bytes(leaf->key.begin(), leaf->key.end()), Bytes((*content)->begin(), (*content)->end())});
     }
     return records;
 }

@@ -76,8 +76,7 @@ Result<std::uint32_t> next_run(const ReadTxn& txn) {
     if (!last) {
         return tl::unexpected(last.error());
     }
-    return *last ? parse_block_key((*last)->key).map([](BlockId id) { return id.run + 1; })
-                 : Result<std::uint32_t>(0);
+    return *last ? parse_block_key((*last)->key).map([](BlockId id) { return id.run + 1; }) : Result<std::uint32_t>(0);
 }
 
 // Reads one run from front to back, over several transactions.
@@ -86,7 +85,9 @@ class RunReader {
     explicit RunReader(BlockId first) : at_(first) {}
 
     // In a new transaction, or at the beginning: the entry at which it stood.
-    [[nodiscard]] Result<void> resume(const ReadTxn& txn) { return open(txn).and_then([this] { return parse(); }); }
+    [[nodiscard]] Result<void> resume(const ReadTxn& txn) {
+        return open(txn).and_then([this] { return parse(); });
+    }
     [[nodiscard]] Result<void> advance(const ReadTxn& txn) {
         offset_ = next_offset_;
         if (offset_ < block_.size()) {
@@ -267,8 +268,8 @@ Result<void> Merge::read_batch() {
         }
     }
     gathered_bytes_ = 0;
-    // A batch ends with a record in a table, and behind all entries of its key: what an interruption finds in the tables
-    // says how far the runs were read.
+    // A batch ends with a record in a table, and behind all entries of its key: what an interruption finds in the
+    // tables says how far the runs were read.
     Bytes last;
     std::optional<StateTable> last_table;
     bool last_is_stored = true;

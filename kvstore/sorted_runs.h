@@ -1,8 +1,8 @@
 // Sorted runs: how the records of a whole state, which come in the order of their names, get into the order of their
 // keys without being all in memory: external merge sort (Knuth, TAOCP vol. 3, §5.4). A run is what memory held at once,
-// sorted, in blocks of the table `runs`; merging them writes `keys`, `sessions` and `meta` from front to back, each page
-// once, each link and seal once. What was merged is erased in the same transactions, so the store never holds much of
-// it twice, and whoever is interrupted goes on behind what the tables hold.
+// sorted, in blocks of the table `runs`; merging them writes `keys`, `sessions` and `meta` from front to back, each
+// page once, each link and seal once. What was merged is erased in the same transactions, so the store never holds much
+// of it twice, and whoever is interrupted goes on behind what the tables hold.
 //
 //   runs   run u32 big-endian | block u32 big-endian  ->  (table u8 | u32+key | present u8 | u32+content)*
 //

@@ -64,7 +64,7 @@ class StoredBuilder final : public StateBuilder {
     BuilderLimits limits_;
     MergeState merge_ = MergeState::not_begun;
     bool settled_ = false;  // it was read back, and changed by this object alone since
-    DigestTree tree_;  // buckets only; with what waits
+    DigestTree tree_;       // buckets only; with what waits
     std::map<Bucket, Pending> pending_;
     std::size_t pending_records_ = 0;
     std::size_t pending_bytes_ = 0;
@@ -206,9 +206,9 @@ Result<void> StoredBuilder::put(Bucket bucket, const std::vector<Leaf>& leaves, 
             return tl::unexpected(after.error());
         }
         for (const LeafRecord& old : *before) {
-            const bool stays = std::binary_search(
-                after->begin(), after->end(), old,
-                [](const LeafRecord& a, const LeafRecord& b) { return a.leaf.name < b.leaf.name; });
+            const bool stays =
+                std::binary_search(after->begin(), after->end(), old,
+                                   [](const LeafRecord& a, const LeafRecord& b) { return a.leaf.name < b.leaf.name; });
             if (!stays) {
                 change.gone.push_back({old.table, Bytes(old.key.begin(), old.key.end())});
             }

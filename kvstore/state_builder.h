@@ -45,8 +45,8 @@ class StateBuilder {
                                            std::vector<StateRecord> records) = 0;
     // A newer state is wanted. Durable when it returns, with all that was put; buckets that are the same stay.
     [[nodiscard]] virtual Result<void> retarget(const StateRoot& target) = 0;
-    // Every bucket is done: puts everything in its place and reads it back, which takes time in proportion to the state.
-    // After that a newer target costs what differs. Errc::corrupted: the transfer begins again.
+    // Every bucket is done: puts everything in its place and reads it back, which takes time in proportion to the
+    // state. After that a newer target costs what differs. Errc::corrupted: the transfer begins again.
     [[nodiscard]] virtual Result<void> settle() = 0;
     // Settles, compares the root, takes the mark away, syncs. Errc::corrupted: nothing is taken away, the transfer
     // begins again.

@@ -316,8 +316,8 @@ Result<std::unique_ptr<StateMachine>> StateMachine::open(Store& kv, StateMachine
 }
 
 std::vector<std::string> StateMachine::state_tables() {
-    return {std::string(keys_table_name),    std::string(sessions_table_name), std::string(meta_table_name),
-            std::string(pre_table_name),     std::string(leaves_table_name),   std::string(nodes_table_name),
+    return {std::string(keys_table_name),     std::string(sessions_table_name), std::string(meta_table_name),
+            std::string(pre_table_name),      std::string(leaves_table_name),   std::string(nodes_table_name),
             std::string(progress_table_name), std::string(runs_table_name)};
 }
 

@@ -109,9 +109,8 @@ Result<void> check_height(const ReadTxn& txn, Height expected) {
 }
 
 tl::unexpected<Error> wrong_root(const StateRoot& expected, const crypto::Digest& root) {
-    return fail(Errc::corrupted, "the state that was put together for height " +
-                                     std::to_string(expected.height.value) + " has the root " + root.hex() +
-                                     " and not " + expected.root.hex());
+    return fail(Errc::corrupted, "the state that was put together for height " + std::to_string(expected.height.value) +
+                                     " has the root " + root.hex() + " and not " + expected.root.hex());
 }
 
 }  // namespace loyal::kvstore

@@ -138,7 +138,10 @@ void StateKeeper::fetch(const consensus::FetchState& target) {
     lost_ = true;
     const bool same = target_ && target_->checkpoint == target.checkpoint;
     switch (phase_) {
-        case Phase::none: target_ = target; begin_fetching(); break;
+        case Phase::none:
+            target_ = target;
+            begin_fetching();
+            break;
         case Phase::fetching:
             if (same) {
                 target_ = target;  // perhaps with another header

@@ -8,8 +8,8 @@
 // one that no longer has the checkpoint is asked again later. Sans-IO and single-threaded: its driver hands in chunks
 // and the time, calls work() while that says that there is more to do, and sends what take_requests() returns.
 //
-// Memory: the tree's lowest level (2 MiB; twice after a change of target), and at most about bytes_max of answers and as much of records whose bucket
-// is not complete; one bucket and one answer may exceed that.
+// Memory: the tree's lowest level (2 MiB; twice after a change of target), and at most about bytes_max of answers and
+// as much of records whose bucket is not complete; one bucket and one answer may exceed that.
 #pragma once
 
 #include <cstdint>
@@ -104,7 +104,8 @@ class StateFetch {
     [[nodiscard]] bool done() const;
     // What the builder said; the transfer is over. Errc::corrupted: what was built is not the target.
     [[nodiscard]] const std::optional<Error>& failed() const;
-    // Nobody who may be asked has this checkpoint (any more), and no newer one is known. They are asked again meanwhile.
+    // Nobody who may be asked has this checkpoint (any more), and no newer one is known. They are asked again
+    // meanwhile.
     [[nodiscard]] bool stale() const;
     [[nodiscard]] FetchProgress progress() const;
     // Each is named once.

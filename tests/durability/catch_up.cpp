@@ -19,8 +19,8 @@ namespace {
 
 constexpr std::uint64_t keys_full = 1'000'000, keys_short = 20'000;
 
-// A line of /proc/PID/status, in MiB. VmHWM: the most memory that the process ever had, with the pages of its data files
-// that it had mapped and that the system may take back; RssAnon: without those, now.
+// A line of /proc/PID/status, in MiB. VmHWM: the most memory that the process ever had, with the pages of its data
+// files that it had mapped and that the system may take back; RssAnon: without those, now.
 double memory_mib(pid_t pid, std::string_view name) {
     std::ifstream file(fmt::format("/proc/{}/status", pid));
     for (std::string line; std::getline(file, line);) {
@@ -108,10 +108,11 @@ class CatchUp {
         const double rate = static_cast<double>(count_) / took_s;
         report_.check(
             back && settled.empty() && rate >= keys_per_s_min,
-            fmt::format("{}: {} keys in {:.2f} s, {:.0f} a second; peak memory {:.0f} MiB of its own, {:.0f} with mapped "
-                        "files (VmHWM), of another {:.0f} {}",
-                        what, count_, took_s, rate, own_mib, memory_mib(fleet_.pid(away), "VmHWM"),
-                        memory_mib(fleet_.pid(0), "VmHWM"), settled));
+            fmt::format(
+                "{}: {} keys in {:.2f} s, {:.0f} a second; peak memory {:.0f} MiB of its own, {:.0f} with mapped "
+                "files (VmHWM), of another {:.0f} {}",
+                what, count_, took_s, rate, own_mib, memory_mib(fleet_.pid(away), "VmHWM"),
+                memory_mib(fleet_.pid(0), "VmHWM"), settled));
         report_.check(
             counts.lost + counts.violations == 0 && served > 0,
             fmt::format("{}: the others serve {:.0f} operations a second meanwhile, {} lost, {} histories wrong", what,

@@ -215,7 +215,8 @@ TEST(LinkedTables, every_key_that_a_client_may_use_is_below_the_end) {
 }
 
 // Also when whoever appends begins anew in the middle.
-RC_GTEST_PROP(LinkedTables, are_the_same_whether_records_are_put_or_appended_in_order, (std::set<std::uint16_t> numbers)) {
+RC_GTEST_PROP(LinkedTables, are_the_same_whether_records_are_put_or_appended_in_order,
+              (std::set<std::uint16_t> numbers)) {
     LinkedStore put;
     MemoryStore appended;
     std::optional<LinkedAppender> appender;

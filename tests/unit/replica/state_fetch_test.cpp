@@ -437,7 +437,7 @@ TEST(StateFetchTest, who_alone_still_serves_the_older_state_does_not_hold_the_tr
     for (std::uint16_t peer = 1; peer < 3; ++peer) {
         world.behave(peer, [&](const StateRequest& request, StateChunk chunk) {
             return std::vector{moved_on && request.checkpoint == Height(checkpoint) ? no_such_checkpoint(request)
-                                                                                   : std::move(chunk)};
+                                                                                    : std::move(chunk)};
         });
     }
     NoLocalState local;
