@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <queue>
-#include <tuple>
 #include <utility>
 
 #include "config/assert.h"

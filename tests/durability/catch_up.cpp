@@ -17,7 +17,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr std::uint64_t keys_full = 1'000'000, keys_short = 20'000;
+constexpr std::uint64_t keys_full = 1'000'000, keys_short = 20'000, keys_busy = 50'000;
 
 // A line of /proc/PID/status, in MiB. VmHWM: the most memory that the process ever had, with the pages of its data
 // files that it had mapped and that the system may take back; RssAnon: without those, now.
@@ -33,17 +33,15 @@ double memory_mib(pid_t pid, std::string_view name) {
 
 class CatchUp {
  public:
-    CatchUp(const Settings& settings, Report& report)
+    CatchUp(const Settings& settings, Report& report, const std::string& name, std::uint64_t keys,
+            std::uint64_t checkpoint_interval)
         : settings_(settings),
           report_(report),
-          count_(settings.full ? keys_full : keys_short),
-          fleet_(settings.folder / "cluster", options(settings)) {}
+          count_(keys),
+          fleet_(settings.folder / name, options(checkpoint_interval)) {}
 
     void run() {
-        fleet_.start_all();
-        report_.check(fleet_.settle().empty(), "four replicas");
-        report_.check(fleet_.stop(away), "one is stopped");
-        fill();
+        leave_behind();
         come_back("a replica that was away", settings_.full ? 30'000 : 0);
         (void)fleet_.stop(away);
         std::filesystem::remove_all(fleet_.data(away));
@@ -52,14 +50,43 @@ class CatchUp {
         restart("after kill -9", false, 15);
     }
 
+    // As many writes as the others take, all the time.
+    void run_under_load() {
+        leave_behind();
+        Pump pump(fleet_.open_client("default", 20'000), 64, 0, [this](std::uint64_t i) {
+            return kvstore::Put{bulk_key(i * 7'919 % count_), bulk_value(i, 2)};
+        });
+        const std::uint64_t from = executed(0), acknowledged = pump.done();
+        const auto begin = std::chrono::steady_clock::now();
+        fleet_.start(away);
+        const auto follows = [&] {
+            return serves(port(away)) && executed(away) + 2 * interval() >= executed(0);
+        };
+        const bool back = system_test::eventually(follows, 120s);
+        const double took_s = seconds_since(begin);
+        const std::uint64_t checkpoints = (executed(0) - from) / interval();
+        const auto writes = static_cast<double>(pump.done() - acknowledged);
+        pump.stop();
+        const std::string settled = fleet_.settle(60s);
+        report_.check(back && settled.empty() && pump.failed() == 0,
+                      fmt::format("{} keys behind while the others take {:.0f} writes a second, a checkpoint every {} "
+                                  "blocks: it follows after {:.2f} s and {} checkpoints {}",
+                                  count_, writes / took_s, interval(), took_s, checkpoints, settled));
+    }
+
  private:
     static constexpr std::uint16_t away = 3;
 
-    // Peers keep two checkpoints: a transfer takes less time than they take to make two more.
-    static FleetOptions options(const Settings& settings) {
+    static FleetOptions options(std::uint64_t checkpoint_interval) {
         FleetOptions options;
-        options.checkpoint_interval = settings.full ? 2'048 : 256;
+        options.checkpoint_interval = checkpoint_interval;
         return options;
+    }
+    void leave_behind() {
+        fleet_.start_all();
+        report_.check(fleet_.settle().empty(), "four replicas");
+        report_.check(fleet_.stop(away), "one is stopped");
+        fill();
     }
     [[nodiscard]] std::uint64_t interval() const { return fleet_.cluster().checkpoint_interval; }
 
@@ -170,7 +197,8 @@ class CatchUp {
 }  // namespace
 
 void catch_up(const Settings& settings, Report& report) {
-    CatchUp(settings, report).run();
+    CatchUp(settings, report, "cluster", settings.full ? keys_full : keys_short, settings.full ? 2'048 : 256).run();
+    CatchUp(settings, report, "busy", keys_busy, 64).run_under_load();
 }
 
 }  // namespace loyal::durability

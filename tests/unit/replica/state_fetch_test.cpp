@@ -427,6 +427,44 @@ TEST(StateFetchTest, a_newer_state_that_comes_while_the_first_is_put_in_its_plac
     EXPECT_EQ(world.fetch->progress().records_fetched, 801U);
 }
 
+// Peers keep two checkpoints, and a new one comes long before everything is fetched.
+TEST(StateFetchTest, under_load_the_target_moves_all_the_time_and_the_state_comes_all_the_same) {
+    constexpr std::size_t keys = 5'000, changed_each = 60;
+    constexpr int steps_each = 12;
+    std::deque<MemoryState> states;
+    states.push_back(sample_state(keys));
+    FetchWorld world(states.front());
+    NoLocalState local;
+    FetchOptions options = options_of();
+    options.names_per_request = 16;
+    options.peers.requests_per_peer = 8;
+    world.start(local, options);
+    std::uint64_t height = checkpoint;
+    for (int step = 1; step < 4'000 && !world.fetch->done(); ++step) {
+        world.step();
+        if (step % steps_each != 0) {
+            continue;
+        }
+        MemoryState next = states.back();
+        for (std::size_t i = 0; i < changed_each; ++i) {
+            next.put("key-" + std::to_string((height * 31 + i * 7) % keys), "of " + std::to_string(height));
+        }
+        height += checkpoint;
+        states.push_back(std::move(next));
+        world.kept.keep(height, &states.back());
+        if (height > 2 * checkpoint) {
+            world.kept.forget(height - 2 * checkpoint);
+        }
+        world.fetch->want(states.back().root(height));
+    }
+    ASSERT_TRUE(world.fetch->done()) << world.told();
+    EXPECT_GT(height, 5 * checkpoint) << "it did not move while it was fetched";
+    EXPECT_GE(world.fetch->target().height.value + 2 * checkpoint, height) << "what is missing in the end is little";
+    EXPECT_LT(world.fetch->progress().records_fetched, 2 * keys);
+    EXPECT_TRUE(world.dropped.empty()) << world.reasons;
+    EXPECT_TRUE(world.has(states.at(world.fetch->target().height.value / checkpoint - 1)));
+}
+
 // One of three peers may be faulty: that it alone still answers, however slowly, keeps nobody from the newer state.
 TEST(StateFetchTest, who_alone_still_serves_the_older_state_does_not_hold_the_transfer_up) {
     MemoryState first = sample_state(2'000);
