@@ -131,8 +131,10 @@ CallCounts KillLane::count(KillRole role) {
         start(victim);
         await_start(victim);
     } else {
+        // One at a time at the victim, too: it would put more into one call than it need.
         for (std::size_t i = 0; i < workload_operations; ++i) {
             (void)put(i);
+            note(fleet_->settle());
         }
     }
     note(fleet_->settle());
