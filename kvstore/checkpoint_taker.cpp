@@ -1,6 +1,7 @@
 #include "kvstore/checkpoint_taker.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace loyal::kvstore {
@@ -8,6 +9,11 @@ namespace loyal::kvstore {
 namespace {
 
 using consensus::Height;
+
+// A checkpoint that is fetched stays readable for so many intervals and blocks more; what they change is kept that
+// long. With long intervals it is none: a checkpoint lives long enough.
+constexpr std::uint64_t held_intervals_max = 32, held_blocks_max = 2048;
+constexpr std::size_t held_max = 3;
 
 void set_leaf(BucketLeaves& bucket, const PreRecord& of, const std::optional<ByteView>& content) {
     const auto at = std::lower_bound(bucket.begin(), bucket.end(), of.name,
@@ -83,12 +89,34 @@ Result<void> CheckpointTaker::load() {
 const DigestTree* CheckpointTaker::tree(Height checkpoint) const {
     const bool kept = std::any_of(progress_.kept.begin(), progress_.kept.end(),
                                   [&](const StateRoot& root) { return root.height == checkpoint; });
-    return kept ? &trees_.at(checkpoint) : nullptr;
+    if (kept) {
+        return &trees_.at(checkpoint);
+    }
+    const auto held = held_.find(checkpoint);
+    return held == held_.end() ? nullptr : &held->second;
+}
+
+void CheckpointTaker::hold(Height checkpoint) {
+    if (checkpoint != Height(0) && options_.interval <= held_blocks_max && served_.count(checkpoint) != 0) {
+        held_[checkpoint] = trees_.at(checkpoint);
+    }
+}
+
+// Once an interval: those that nobody asked for since the last time, and those that are too old or too many.
+void CheckpointTaker::let_go_of_held() {
+    const std::uint64_t blocks = std::min(held_blocks_max, held_intervals_max * options_.interval);
+    for (auto held = held_.begin(); held != held_.end();) {
+        const bool goes = served_.count(held->first) == 0 || held_.size() > held_max ||
+                          held->first.plus(blocks) < progress_.newest().height;
+        held = goes ? held_.erase(held) : std::next(held);
+    }
+    served_.clear();
 }
 
 void CheckpointTaker::release_below(Height height) {
     // The newest stays: what comes next starts from it.
     while (progress_.kept.size() > 1 && progress_.kept.front().height < height) {
+        hold(progress_.kept.front().height);
         trees_.erase(progress_.kept.front().height);
         progress_.kept.erase(progress_.kept.begin());
         released_ = true;
@@ -126,6 +154,7 @@ Result<void> CheckpointTaker::take(std::size_t records_max) {
         // Two versions of each bucket are stored: from here on they are the newest checkpoint's and the next one's.
         // That next one is executed, so a committed header carries the newest one's root: it is the stable one.
         release_below(progress_.newest().height);
+        let_go_of_held();
         progress_.taking = next_checkpoint();
         progress_.next = 0;
         trees_[progress_.taking] = trees_[progress_.newest().height];
@@ -241,7 +270,7 @@ Result<void> CheckpointTaker::write_step(const Step& step) {
 }
 
 Result<bool> CheckpointTaker::forget(std::size_t records_max) {
-    const Height oldest = progress_.kept.front().height;
+    const Height oldest = oldest_readable();
     const auto to_forget = [&](const ReadTxn& txn) -> Result<std::optional<Bytes>> {
         const auto first = txn.seek(pre_table, {});
         if (!first) {

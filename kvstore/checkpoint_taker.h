@@ -4,6 +4,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 
 #include "kvstore/checkpoint_reader.h"
 #include "kvstore/checkpoint_tables.h"
@@ -24,8 +25,10 @@ class CheckpointTaker {
 
     // Those kept, ascending; the first may be genesis.
     [[nodiscard]] const std::vector<StateRoot>& kept() const { return progress_.kept; }
-    // Null when it is not kept.
+    // Null when it is not readable.
     [[nodiscard]] const DigestTree* tree(consensus::Height checkpoint) const;
+    // Somebody fetches this one: it stays readable a little longer than it is kept.
+    void note_served(consensus::Height checkpoint) { served_.insert(checkpoint); }
     [[nodiscard]] std::uint64_t interval() const { return options_.interval; }
 
  private:
@@ -49,12 +52,21 @@ class CheckpointTaker {
                                                     PreCursor& changed, std::size_t& records) const;
     [[nodiscard]] Result<void> write_step(const Step& step);
     [[nodiscard]] Result<bool> forget(std::size_t records_max);
+    void hold(consensus::Height checkpoint);
+    void let_go_of_held();
+    // What the tables have to tell of.
+    [[nodiscard]] consensus::Height oldest_readable() const {
+        return held_.empty() ? progress_.kept.front().height : held_.begin()->first;
+    }
 
     Store& store_;
     CheckpointOptions options_;
     CheckpointProgress progress_;
     std::map<consensus::Height, DigestTree> trees_;  // of what is kept and of what is being taken
-    bool released_ = false;                          // the stored progress still names checkpoints that are not kept
+    // Beyond those kept, while somebody fetches them; their trees are in memory only, so no start finds them again.
+    std::map<consensus::Height, DigestTree> held_;
+    std::set<consensus::Height> served_;  // since the last checkpoint was begun
+    bool released_ = false;               // the stored progress still names checkpoints that are not kept
 };
 
 }  // namespace loyal::kvstore

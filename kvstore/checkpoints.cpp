@@ -44,9 +44,10 @@ class StoredCheckpoints final : public Checkpoints {
         [[nodiscard]] Result<BucketLeaves> leaves(Bucket bucket) const;
     };
     [[nodiscard]] Result<Reading> begin(Height checkpoint) const;
+    [[nodiscard]] const DigestTree* readable(Height checkpoint) const;
 
     Store& store_;
-    CheckpointTaker taker_;
+    mutable CheckpointTaker taker_;  // remembers what was read
     StateScrubber scrubber_;
 };
 
@@ -54,8 +55,16 @@ tl::unexpected<Error> no_checkpoint(Height checkpoint) {
     return fail(Errc::not_found, "no checkpoint of height " + std::to_string(checkpoint.value) + " is kept here");
 }
 
-Result<StoredCheckpoints::Reading> StoredCheckpoints::begin(Height checkpoint) const {
+const DigestTree* StoredCheckpoints::readable(Height checkpoint) const {
     const DigestTree* tree = taker_.interval() == 0 ? nullptr : taker_.tree(checkpoint);
+    if (tree != nullptr) {
+        taker_.note_served(checkpoint);
+    }
+    return tree;
+}
+
+Result<StoredCheckpoints::Reading> StoredCheckpoints::begin(Height checkpoint) const {
+    const DigestTree* tree = readable(checkpoint);
     if (tree == nullptr) {
         return no_checkpoint(checkpoint);
     }
@@ -81,7 +90,7 @@ Result<BucketLeaves> StoredCheckpoints::Reading::leaves(Bucket bucket) const {
 }
 
 Result<std::vector<crypto::Digest>> StoredCheckpoints::subtree(Height checkpoint, std::uint32_t index) const {
-    const DigestTree* tree = taker_.interval() == 0 ? nullptr : taker_.tree(checkpoint);
+    const DigestTree* tree = readable(checkpoint);
     if (tree == nullptr) {
         return no_checkpoint(checkpoint);
     }

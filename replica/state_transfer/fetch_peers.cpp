@@ -9,6 +9,12 @@ namespace loyal::replica {
 
 using consensus::ReplicaId;
 
+namespace {
+
+constexpr unsigned lateness_max = 8;
+
+}  // namespace
+
 FetchPeers::FetchPeers(ReplicaId self, std::size_t replicas, FetchPeerLimits limits)
     : self_(self), limits_(limits), peers_(replicas) {}
 
@@ -51,7 +57,7 @@ void FetchPeers::late(ReplicaId id, std::size_t bytes, std::uint64_t now_ms) {
     over(peer, bytes);
     ++peer.owes;
     peer.window = std::max<std::size_t>(1, peer.window / 2);
-    peer.lateness = std::min(peer.lateness + 1, 8U);
+    peer.lateness = std::min(peer.lateness + 1, lateness_max);
     // Who is late again and again is asked ever more rarely, but never given up: it may be slow and right.
     if (peer.lateness > 2) {
         peer.rest_until_ms = now_ms + limits_.ask_again_ms;
@@ -114,7 +120,7 @@ bool FetchPeers::dropped(ReplicaId id) const {
 std::size_t FetchPeers::serving() const {
     std::size_t count = 0;
     for (std::size_t i = 0; i < peers_.size(); ++i) {
-        const bool serves = !peers_[i].without && peers_[i].lateness == 0;
+        const bool serves = !peers_[i].without && peers_[i].lateness < lateness_max;
         count += usable(ReplicaId(static_cast<std::uint16_t>(i))) && serves ? 1U : 0U;
     }
     return count;

@@ -17,7 +17,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr std::uint64_t keys_full = 1'000'000, keys_short = 20'000;
+constexpr std::uint64_t keys_full = 1'000'000, keys_short = 20'000, keys_busy = 50'000;
 
 // A line of /proc/PID/status, in MiB. VmHWM: the most memory that the process ever had, with the pages of its data
 // files that it had mapped and that the system may take back; RssAnon: without those, now.
@@ -48,6 +48,28 @@ class CatchUp {
         come_back("a replica whose whole disk is gone", 0);
         restart("after a clean stop", true, 3);
         restart("after kill -9", false, 15);
+    }
+
+    // As many writes as the others take, all the time.
+    void run_under_load() {
+        leave_behind();
+        Pump pump(fleet_.open_client("default", 20'000), 64, 0, [this](std::uint64_t i) {
+            return kvstore::Put{bulk_key(i * 7'919 % count_), bulk_value(i, 2)};
+        });
+        const std::uint64_t from = executed(0), acknowledged = pump.done();
+        const auto begin = std::chrono::steady_clock::now();
+        fleet_.start(away);
+        const auto follows = [&] { return serves(port(away)) && executed(away) + 2 * interval() >= executed(0); };
+        const bool back = system_test::eventually(follows, 120s);
+        const double took_s = seconds_since(begin);
+        const std::uint64_t checkpoints = (executed(0) - from) / interval();
+        const auto writes = static_cast<double>(pump.done() - acknowledged);
+        pump.stop();
+        const std::string settled = fleet_.settle(60s);
+        report_.check(back && settled.empty() && pump.failed() == 0,
+                      fmt::format("{} keys behind while the others take {:.0f} writes a second, a checkpoint every {} "
+                                  "blocks: it follows after {:.2f} s and {} checkpoints {}",
+                                  count_, writes / took_s, interval(), took_s, checkpoints, settled));
     }
 
  private:
@@ -174,6 +196,7 @@ class CatchUp {
 
 void catch_up(const Settings& settings, Report& report) {
     CatchUp(settings, report, "cluster", settings.full ? keys_full : keys_short, settings.full ? 2'048 : 256).run();
+    CatchUp(settings, report, "busy", keys_busy, 64).run_under_load();
 }
 
 }  // namespace loyal::durability

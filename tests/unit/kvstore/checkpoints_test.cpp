@@ -121,6 +121,48 @@ RC_GTEST_PROP(Checkpoints, are_forgotten_when_a_newer_one_is_stable, ()) {
     RC_ASSERT(fixed.replica.checkpoints().roots().size() == 1U);
 }
 
+// Under load one comes every moment, and a replica that fetches one could otherwise never end.
+RC_GTEST_PROP(Checkpoints, stay_readable_beyond_their_time_while_somebody_fetches_them, ()) {
+    FixedReplica fixed;
+    fixed.to(2 * test_interval + 1);
+    const auto& checkpoints = fixed.replica.checkpoints();
+    const StateRoot fetched = checkpoints.roots().front();
+    const auto expected = fixed.chain.records(fetched.height.value);
+    std::uint64_t height = 2;
+    for (const std::uint64_t until = height + test::pick<std::uint64_t>(1, 4); height < until;) {
+        RC_ASSERT(fixed.replica.served(fetched) == expected);
+        fixed.to(++height * test_interval + 1);
+        RC_ASSERT(checkpoints.roots().front().height > fetched.height);
+        RC_ASSERT(checkpoints.roots().back() == fixed.chain.root(height * test_interval));
+    }
+    RC_ASSERT(fixed.replica.served(fetched) == expected);
+    // Nobody asks any more, from one checkpoint to the next.
+    fixed.to(++height * test_interval + 1);
+    fixed.to(++height * test_interval + 1);
+    RC_ASSERT(checkpoints.leaves(fetched.height, 0).error().code == Errc::not_found);
+    const auto& rows = fixed.replica.store().tables[pre_table];
+    RC_ASSERT(must(parse_pre_key(rows.begin()->first)).first == checkpoints.roots().front().height);
+}
+
+TEST(Checkpoints, stay_readable_for_so_many_intervals_at_most) {
+    bool checked = false;
+    EXPECT_TRUE(rc::check([&] {
+        if (std::exchange(checked, true)) {
+            return;
+        }
+        FixedReplica fixed;
+        fixed.to(2 * test_interval + 1);
+        const auto& checkpoints = fixed.replica.checkpoints();
+        const StateRoot fetched = checkpoints.roots().front();
+        std::uint64_t height = 2;
+        while (height < 100 && checkpoints.subtree(fetched.height, 0)) {
+            fixed.to(++height * test_interval);
+        }
+        RC_ASSERT(height > 32U);
+        RC_ASSERT(height < 37U);
+    }));
+}
+
 TEST(Checkpoints, nothing_is_taken_before_the_store_has_the_checkpoint) {
     EXPECT_TRUE(rc::check([] {
         FixedReplica fixed;
