@@ -8,7 +8,8 @@
 //                  records that changed between, brings their leaves and buckets up to date, and has the root of c.
 //
 // The state at c is `keys`, `sessions` and `meta`, overridden by pre[c], also after a restart. Two checkpoints are
-// kept: the newest stable one and the one above it.
+// kept: the newest stable one and the one above it; one that is being fetched when its time is over stays readable for
+// some intervals more, if they are short.
 //
 // Threads: one thread (the background's), while the executor's threads use the same Store. Errors: Errc::corrupted
 // (a record that this replica should have is damaged: its state needs repair), disk_full, io.

@@ -70,8 +70,8 @@ class FetchPeers {
 
     [[nodiscard]] bool dropped(consensus::ReplicaId peer) const;
     [[nodiscard]] bool known(consensus::ReplicaId peer) const;
-    // Peers of whom nothing says that they do not serve the checkpoint: who said so, and who is late, are not among
-    // them.
+    // Peers of whom nothing says that they do not serve the checkpoint: who said so, and who was late again and again,
+    // are not among them.
     [[nodiscard]] std::size_t serving() const;
     // Every peer that is left said that it has no such checkpoint.
     [[nodiscard]] bool nobody_has_it() const;
