@@ -64,6 +64,7 @@ struct Timers {  // ms; defaults of PROTOCOL.md §11, LAN
     double phi_threshold = 8;
     std::uint64_t tenure_ms = 30'000;  // 0: a primary stays until it is deposed
     std::uint64_t tenure_blocks = 50'000;
+    std::uint64_t recovery_rotation_ms = 10'000;  // between planned view changes for a replica that lost its votes (A4)
 };
 
 struct Cluster {

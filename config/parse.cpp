@@ -284,9 +284,10 @@ class ClusterParser {
     }
 
     void read_timers(const toml::table& table) {
-        Fields fields(table, "[timers]", error_,
-                      {"heartbeat_ms", "order_latency_ms", "progress_min_ms", "progress_max_ms", "precision_ms",
-                       "message_delay_ms", "detector", "phi_threshold", "tenure_ms", "tenure_blocks"});
+        Fields fields(
+            table, "[timers]", error_,
+            {"heartbeat_ms", "order_latency_ms", "progress_min_ms", "progress_max_ms", "precision_ms",
+             "message_delay_ms", "detector", "phi_threshold", "tenure_ms", "tenure_blocks", "recovery_rotation_ms"});
         const auto read = [&fields](std::string_view key, std::uint64_t& timer) {
             timer = fields.number(key, 1, timer_ms_max, std::optional(timer));
         };
@@ -296,6 +297,7 @@ class ClusterParser {
         read("progress_max_ms", cluster_.timers.progress_max_ms);
         read("precision_ms", cluster_.timers.precision_ms);
         read("message_delay_ms", cluster_.timers.message_delay_ms);
+        read("recovery_rotation_ms", cluster_.timers.recovery_rotation_ms);
         Timers& timers = cluster_.timers;
         timers.adaptive = fields.choice("detector", {"adaptive", "fixed"}, "adaptive") == 0;
         timers.phi_threshold = fields.real("phi_threshold", phi_threshold_min, phi_threshold_max, timers.phi_threshold);

@@ -168,10 +168,13 @@ Result<void> check_detector(const Timers& timers) {
 }
 
 Result<void> check_timers(const Timers& timers) {
-    const std::pair<const char*, std::uint64_t> all[] = {
-        {"heartbeat_ms", timers.heartbeat_ms},       {"order_latency_ms", timers.order_latency_ms},
-        {"progress_min_ms", timers.progress_min_ms}, {"progress_max_ms", timers.progress_max_ms},
-        {"precision_ms", timers.precision_ms},       {"message_delay_ms", timers.message_delay_ms}};
+    const std::pair<const char*, std::uint64_t> all[] = {{"heartbeat_ms", timers.heartbeat_ms},
+                                                         {"order_latency_ms", timers.order_latency_ms},
+                                                         {"progress_min_ms", timers.progress_min_ms},
+                                                         {"progress_max_ms", timers.progress_max_ms},
+                                                         {"precision_ms", timers.precision_ms},
+                                                         {"message_delay_ms", timers.message_delay_ms},
+                                                         {"recovery_rotation_ms", timers.recovery_rotation_ms}};
     for (const auto& [field, value] : all) {
         if (value == 0 || value > timer_ms_max) {
             return invalid(fmt::format("[timers] {}: {} is out of range; give 1 to {}", field, value, timer_ms_max));

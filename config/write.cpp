@@ -67,13 +67,14 @@ detector = "{}"  # "adaptive": goes by what was measured; "fixed": by the number
 phi_threshold = {}  # adaptive: a primary is silent when the odds against it are 10 to the power of this
 tenure_ms = {}  # byzantine: a busy primary hands over after this; 0 means it stays until it is deposed
 tenure_blocks = {}  # ... or after so many blocks; 0 means any number
+recovery_rotation_ms = {}  # for a replica that lost its votes the others change views at most once in so long
 )",
                    limits::key_bytes_max, limits::value_bytes_max, cluster.window, limits::window_max,
                    cluster.log_quota_bytes, log_quota_of(cluster), cluster.checkpoint_interval,
                    cluster.timers.heartbeat_ms, cluster.timers.order_latency_ms, cluster.timers.progress_min_ms,
                    cluster.timers.progress_max_ms, cluster.timers.precision_ms, cluster.timers.message_delay_ms,
                    cluster.timers.adaptive ? "adaptive" : "fixed", cluster.timers.phi_threshold,
-                   cluster.timers.tenure_ms, cluster.timers.tenure_blocks);
+                   cluster.timers.tenure_ms, cluster.timers.tenure_blocks, cluster.timers.recovery_rotation_ms);
 }
 
 void write_replica(Out out, const ReplicaEntry& replica) {

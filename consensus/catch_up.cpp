@@ -9,8 +9,9 @@
 namespace loyal::consensus {
 namespace {
 
-constexpr std::uint64_t lost_heartbeats = 4;  // between questions while the state is being fetched
-constexpr std::size_t unsynced_max = 16;      // Persists under way, each of one answer at most
+constexpr std::uint64_t lost_heartbeats = 4;    // between questions while the state is being fetched
+constexpr std::uint64_t repair_heartbeats = 4;  // between questions for blocks that the own log lost
+constexpr std::size_t unsynced_max = 16;        // Persists under way, each of one answer at most
 
 }  // namespace
 
@@ -154,6 +155,11 @@ Blocks Core::State::own_tail() const {
 // ---- Taking
 
 void Core::State::on_blocks(ReplicaId from, const Blocks& message) {
+    if (!halted) {
+        for (const BlockPtr& block : message.blocks) {
+            store_again(block);
+        }
+    }
     // Answers that nobody asked for must not outrun the executor.
     if (halted || !takes_more()) {
         return;
@@ -243,6 +249,47 @@ void Core::State::take_tail(const Blocks& message) {
                 votes.add(vote);
             }
         }
+    }
+}
+
+// ---- The own log: A6
+
+void Core::State::on_log_damaged(const std::vector<BlockRef>& blocks) {
+    damaged.clear();
+    if (halted || !rules.has("A6-repair")) {
+        return;
+    }
+    for (const BlockRef& block : blocks) {
+        if (!block.id.is_zero()) {
+            damaged.emplace(block.id, block.height);
+        }
+    }
+    for (const BlockRef& block : blocks) {
+        const BlockTree::Node* node = tree.find(block.id);
+        if (node != nullptr && node->block != nullptr) {
+            store_again(node->block);
+        }
+    }
+}
+
+// From the lowest on, of every peer in turn: one that forgot it, or whose own copy rotted, does not give it.
+void Core::State::fetch_damaged() {
+    if (damaged.empty() || halted || tick - last_repair < ticks_of(repair_heartbeats * options.heartbeat_ms)) {
+        return;
+    }
+    last_repair = tick;
+    const auto lowest = std::min_element(damaged.begin(), damaged.end(),
+                                         [](const auto& a, const auto& b) { return a.second < b.second; });
+    if (const auto peer = next_peer(repair_turn, [](const State&, const Heartbeat&) { return true; })) {
+        send(*peer, Fetch{Fetch::What::committed, lowest->second, {}});
+    }
+}
+
+// A block's id binds all of it, and the id came from what is committed here: any peer's copy is as good as the lost
+// one.
+void Core::State::store_again(const BlockPtr& block) {
+    if (damaged.erase(block->id) > 0) {
+        to_write.emplace_back(BlockRecord{block});
     }
 }
 

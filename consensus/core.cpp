@@ -166,6 +166,7 @@ void Core::State::step(const Input& input) {
                    [&](const Executed& result) { on_executed(result); },
                    [&](const CheckpointReady& ready) { on_checkpoint_ready(ready.root); },
                    [&](const StateLost& lost) { on_state_lost(lost.why); },
+                   [&](const LogDamaged& message) { on_log_damaged(message.blocks); },
                    [&](const EndOfBatch&) { end_batch(); },
                },
                input);

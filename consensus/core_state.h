@@ -164,6 +164,11 @@ struct Core::State {
     std::optional<View> conflict_asked;  // a vote for an unknown sibling was followed up in this view
     std::vector<std::uint64_t> last_new_view_served;
 
+    // ---- The own log
+    std::map<crypto::Digest, Height> damaged;  // committed blocks that it lost
+    std::uint64_t last_repair = 0;
+    std::size_t repair_turn = 0;
+
     // ---- Amnesia
     Recovery recovery;                               // while vs.amnesiac
     std::vector<RecoverQuestion> recover_questions;  // of each peer
@@ -254,6 +259,9 @@ struct Core::State {
     [[nodiscard]] std::optional<ReplicaId> next_peer(std::size_t& turn, bool (*ahead)(const State&, const Heartbeat&));
     [[nodiscard]] Blocks own_tail() const;
     [[nodiscard]] bool takes_more() const;
+    void on_log_damaged(const std::vector<BlockRef>& blocks);
+    void fetch_damaged();
+    void store_again(const BlockPtr& block);
 
     // ---- checkpoint.cpp: S1, S3 to S6
     void start_checkpoints();

@@ -40,11 +40,15 @@ struct CheckpointReady {
 struct StateLost {
     std::string why;
 };
+// Committed blocks that the own log cannot read any more (A6); what an earlier one named and this does not is there.
+struct LogDamaged {
+    std::vector<BlockRef> blocks;
+};
 // No more inputs wait. The core now writes what it decided (one Persist) and proposes if it may (rule N8).
 struct EndOfBatch {};
 
-using Input =
-    std::variant<Received, Submitted, Tick, ClockReading, Persisted, Executed, CheckpointReady, StateLost, EndOfBatch>;
+using Input = std::variant<Received, Submitted, Tick, ClockReading, Persisted, Executed, CheckpointReady, StateLost,
+                           LogDamaged, EndOfBatch>;
 
 // ---- Durable records
 // Voting state (`vs`). Written whole whenever any part changed.

@@ -69,6 +69,7 @@ void Core::State::on_tick() {
     resend();
     heartbeat();
     fetch_what_is_missing();
+    fetch_damaged();
     check_transfer();
     // Commit certificates wait for the next write, but not for ever: peers that catch up need them.
     flush_lazily = !to_write_lazily.empty() && tick - last_commit >= ticks_of(options.heartbeat_ms);

@@ -27,6 +27,17 @@ struct CommittedRange {
     std::vector<consensus::BlockPtr> blocks;            // the first of them that fit in bytes_max
 };
 
+// A step of reading everything again.
+struct LogScrub {
+    std::uint64_t next = 0;  // where to go on; 0: from the beginning
+    std::size_t records = 0;
+};
+
+struct LogRepairs {             // since opening
+    std::uint64_t blocks = 0;   // stored again
+    std::uint64_t records = 0;  // put out of the way
+};
+
 struct LogOptions {
     // The folder was made anew after a loss: before anything else the log holds that this replica is AMNESIAC (A1).
     bool lost = false;
@@ -90,15 +101,23 @@ class ConsensusLog {
     // at once; the following appends do it, at most 64 records each, after they have copied forward what is still
     // needed.
     virtual void release_below(consensus::Height /*height*/) {}
-    // More appends, of empty groups if need be, will forget more.
-    [[nodiscard]] virtual bool truncating() const { return false; }
+    // More appends, of empty groups if need be, will forget or mend more.
+    [[nodiscard]] virtual bool wants_append() const { return false; }
 
     // ---- Damage
     // What was found since opening, by record; bounded, the last line counts the rest.
     [[nodiscard]] virtual std::vector<std::string> damage() const { return {}; }
     // Committed blocks whose record is damaged or missing, lowest first, at most 64. Appending a BlockRecord of such a
-    // block repairs it. An id of zero: only its height is known.
+    // block repairs it, in the place of the damaged record where that is known. An id of zero: only its height is
+    // known, until the block above it is there again; of these at most 32.
     [[nodiscard]] virtual std::vector<consensus::BlockRef> damaged_blocks() const { return {}; }
+    // Verifies at most so many records, and a few MiB, from number `from` on, and both copies of the voting state. What
+    // is found is mended by the appends that follow (wants_append), but for the blocks above, which have to be fetched.
+    // Errc::io.
+    [[nodiscard]] virtual Result<LogScrub> scrub(std::uint64_t /*from*/, std::size_t /*records_max*/) const {
+        return LogScrub();
+    }
+    [[nodiscard]] virtual LogRepairs repairs() const { return {}; }
 };
 
 }  // namespace loyal::kvstore

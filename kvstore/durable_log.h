@@ -1,5 +1,5 @@
 // The inside of ConsensusLog, shared by the files that each hold one concern of it: log_recovery.cpp (start, recover),
-// log_append.cpp, log_truncation.cpp, log_reading.cpp. Private to kvstore/.
+// log_append.cpp, log_truncation.cpp, log_mending.cpp, log_reading.cpp. Private to kvstore/.
 #pragma once
 
 #include <atomic>
@@ -51,9 +51,13 @@ class DurableLog final : public ConsensusLog {
     Result<std::optional<consensus::CheckpointProof>> checkpoint_proof(consensus::Height checkpoint) const override;
     consensus::Height newest_checkpoint() const override;
     void release_below(consensus::Height height) override;
-    bool truncating() const override { return truncating_.load(std::memory_order_acquire); }
+    bool wants_append() const override {
+        return truncating_.load(std::memory_order_acquire) || mending_.load(std::memory_order_acquire);
+    }
     std::vector<std::string> damage() const override;
     std::vector<consensus::BlockRef> damaged_blocks() const override;
+    Result<LogScrub> scrub(std::uint64_t from, std::size_t records_max) const override;
+    LogRepairs repairs() const override;
 
  private:
     // What a transaction under way will have made of the log.
@@ -63,6 +67,9 @@ class DurableLog final : public ConsensusLog {
         consensus::BlockRef base;
         std::optional<consensus::VotingState> voting;
         std::vector<IndexChange> changes;
+        std::vector<std::pair<LogSequence, consensus::LogRecord>> supports;
+        std::vector<LogSequence> mended;  // holes, by their last number
+        LogRepairs repairs;
     };
 
     // ---- Start: log_recovery.cpp
@@ -70,6 +77,7 @@ class DurableLog final : public ConsensusLog {
         LogSequence last = 0;
         std::vector<Bytes> unreadable_keys;
         bool lost_unknown = false;  // a record whose kind nobody can tell is gone
+        bool copy_damaged = false;
     };
     [[nodiscard]] Result<LogSequence> last_sequence(const ReadTxn& txn, std::string& doubt);
     [[nodiscard]] Result<void> load_records(const ReadTxn& txn, const VotesFound& votes, Walk& walk);
@@ -85,7 +93,10 @@ class DurableLog final : public ConsensusLog {
                                                                           const consensus::Recovered& state) const;
     [[nodiscard]] consensus::BlockRef whole_above(const consensus::BlockRef& executed, std::string& mismatch) const;
 
+    void load_supports(const ReadTxn& txn);
+
     // ---- Appending: log_append.cpp
+    [[nodiscard]] Result<void> write_block(WriteTxn& txn, const consensus::BlockRecord& record, Draft& draft) const;
     [[nodiscard]] Result<void> write_record(WriteTxn& txn, const consensus::LogRecord& record, Draft& draft) const;
     [[nodiscard]] Result<void> write_mark(WriteTxn& txn, Draft& draft) const;
     [[nodiscard]] Result<void> finish(WriteTxn& txn, Draft& draft);
@@ -98,9 +109,33 @@ class DurableLog final : public ConsensusLog {
                                std::optional<consensus::LogRecord>& moving) const;
     [[nodiscard]] Fate fate_of(LogSequence sequence, const consensus::LogRecord& record, Draft& draft) const;
     [[nodiscard]] bool is_support(LogSequence sequence, const Draft& draft) const;
+    [[nodiscard]] bool leans_on(const consensus::VotingState& voting, LogSequence sequence) const;  // under `mutex_`
+
+    // ---- Mending: log_mending.cpp
+    struct Hole {  // damaged or missing records
+        LogSequence first = 0;
+        std::optional<consensus::BlockRef> block;  // that was in it; none: something else, or nobody knows
+    };
+    struct Gap {
+        LogSequence first = 0;
+        LogSequence last = 0;
+    };
+    [[nodiscard]] Result<void> mend(WriteTxn& txn, Draft& draft);
+    [[nodiscard]] Result<void> mend_hole(WriteTxn& txn, LogSequence last, const Hole& hole, Draft& draft) const;
+    [[nodiscard]] bool can_mend(LogSequence last, const Hole& hole,
+                                const std::optional<consensus::VotingState>& voting) const;  // under `mutex_`
+    [[nodiscard]] bool awaits_block(LogSequence last, const Hole& hole) const;               // under `mutex_`
+    [[nodiscard]] std::optional<LogSequence> hole_of(const crypto::Digest& block) const;
+    void note_hole(LogSequence first, LogSequence last) const;  // under `mutex_`
+    [[nodiscard]] Result<void> opens(const RawEntry& entry) const;
+    [[nodiscard]] Result<std::vector<Gap>> look_through(LogSequence from, std::size_t records_max,
+                                                        LogScrub& done) const;
+    [[nodiscard]] Result<void> confirm(Gap gap) const;
+    void note_damaged_record(LogSequence sequence, const Error& error, ByteView sealed) const;
 
     // ---- Reading: log_reading.cpp. What turned out to be damaged.
     struct Suspect {
+        LogSequence record = 0;
         std::optional<crypto::Digest> block;
         bool header_too = false;
         std::optional<consensus::Height> certificate;
@@ -111,6 +146,9 @@ class DurableLog final : public ConsensusLog {
     [[nodiscard]] Result<ByteView> record_bytes(const ReadTxn& txn, LogSequence sequence) const;
     template <class Record>
     [[nodiscard]] Result<Record> read_record(const ReadTxn& txn, LogSequence sequence) const;
+    // What the voting state leans on; what rotted since the start, from memory. With `commit_mutex_`, or at the start.
+    template <class Record>
+    [[nodiscard]] Result<Record> read_support(const ReadTxn& txn, LogSequence sequence) const;
     [[nodiscard]] Result<consensus::BlockPtr> read_block(const ReadTxn& txn, const crypto::Digest& id,
                                                          LogSequence sequence, Suspect& suspect) const;
     [[nodiscard]] Result<consensus::Header> read_header(const ReadTxn& txn, const crypto::Digest& id,
@@ -137,9 +175,8 @@ class DurableLog final : public ConsensusLog {
     [[nodiscard]] std::optional<ProofPlan> plan_proof(consensus::Height checkpoint) const;  // under `mutex_`
     [[nodiscard]] consensus::Height end_of_range(consensus::Height from, consensus::Height last,
                                                  consensus::Height top) const;
-    // These lock `mutex_`.
+    // Locks `mutex_`.
     void note_damage(const Suspect& suspect, const Error& error) const;
-    void note_damage(const Error& error) const { note_damage({}, error); }
 
     Store& store_;
     consensus::ClusterContext context_;
@@ -150,14 +187,16 @@ class DurableLog final : public ConsensusLog {
     std::optional<consensus::VotingState> voting_;
     LogSequence next_ = 1;
     LogSequence first_ = 1;
-    consensus::Height floor_;  // records of blocks up to here may go
-    LogSequence cut_ = 0;      // records below this one are looked at
-    bool fresh_ = true;        // nothing was ever written here
-    std::string votes_lost_;   // why this start made the replica AMNESIAC
+    consensus::Height floor_;                               // records of blocks up to here may go
+    LogSequence cut_ = 0;                                   // records below this one are looked at
+    bool fresh_ = true;                                     // nothing was ever written here
+    std::string votes_lost_;                                // why this start made the replica AMNESIAC
+    std::map<LogSequence, consensus::LogRecord> supports_;  // what it leans on; changed under `commit_mutex_`
 
     std::atomic<std::uint64_t> released_{0};
     std::atomic<std::uint64_t> released_seen_{0};
     std::atomic<bool> truncating_{false};
+    mutable std::atomic<bool> mending_{false};
 
     // Held while a transaction is committed and the index follows it, so that a reader who missed a record because it
     // was just moved can look again when both agree.
@@ -166,6 +205,8 @@ class DurableLog final : public ConsensusLog {
     mutable std::shared_mutex mutex_;
     mutable LogIndex index_;
     mutable DamageBook damage_;
+    mutable std::map<LogSequence, Hole> holes_;  // by their last number
+    LogRepairs repairs_;
 };
 
 // What a decoder calls invalid or contradictory is damage here: this replica wrote the record itself.

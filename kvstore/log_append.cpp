@@ -1,4 +1,5 @@
 // Appending to the consensus log: one synced transaction for a group of Persists (rule N8).
+#include <algorithm>
 #include <utility>
 
 #include "config/assert.h"
@@ -6,17 +7,42 @@
 
 namespace loyal::kvstore {
 
+// A block that is damaged here comes back into the place of its record.
+Result<void> DurableLog::write_block(WriteTxn& txn, const consensus::BlockRecord& record, Draft& draft) const {
+    const auto hole = hole_of(record.block->id);
+    {
+        const std::shared_lock guard(mutex_);
+        const BlockEntry* entry = index_.block(record.block->id);
+        const bool committed = index_.committed_id(record.block->header.height) == record.block->id;
+        draft.repairs.blocks += hole || (committed && (entry == nullptr || entry->damaged)) ? 1U : 0U;
+    }
+    const LogSequence at = hole && *hole >= draft.first ? *hole : draft.next;
+    const Bytes key = sequence_key(at);
+    const Bytes sealed = seal_record(key, record);
+    draft.changes.push_back(change_of(context_, record, at));
+    if (at != draft.next) {
+        draft.mended.push_back(at);
+        return txn.put(records_table, key, sealed);
+    }
+    return txn.append(records_table, key, sealed).map([&] { ++draft.next; });
+}
+
 Result<void> DurableLog::write_record(WriteTxn& txn, const consensus::LogRecord& record, Draft& draft) const {
     return std::visit(
         [&](const auto& typed) -> Result<void> {
             if constexpr (std::is_same_v<std::decay_t<decltype(typed)>, consensus::VotingState>) {
                 draft.voting = typed;
                 return {};
+            } else if constexpr (std::is_same_v<std::decay_t<decltype(typed)>, consensus::BlockRecord>) {
+                return write_block(txn, typed, draft);
             } else {
                 if constexpr (std::is_same_v<std::decay_t<decltype(typed)>, consensus::InstalledRecord>) {
                     const std::shared_lock guard(mutex_);
                     const consensus::BlockRef block{typed.block.height, consensus::header_id(context_, typed.block)};
                     draft.base = index_.base_with(block);
+                } else if constexpr (!std::is_same_v<std::decay_t<decltype(typed)>, consensus::CommitRecord> &&
+                                     !std::is_same_v<std::decay_t<decltype(typed)>, consensus::EvidenceRecord>) {
+                    draft.supports.emplace_back(draft.next, record);
                 }
                 const Bytes key = sequence_key(draft.next);
                 draft.changes.push_back(change_of(context_, record, draft.next));
@@ -51,6 +77,9 @@ Result<void> DurableLog::append(const std::vector<consensus::Persist>& group) {
                 return written;
             }
         }
+    }
+    if (auto mended = mend(txn, draft); !mended) {
+        return mended;
     }
     plan_truncation(draft);
     if (auto truncated = truncate(txn, draft); !truncated) {
@@ -90,6 +119,18 @@ Result<void> DurableLog::finish(WriteTxn& txn, Draft& draft) {
     if (voting_) {
         index_.forget_below(*voting_);
     }
+    for (auto& [sequence, record] : draft.supports) {
+        supports_.insert_or_assign(sequence, std::move(record));
+    }
+    std::erase_if(supports_, [&](const auto& one) { return voting_ && !leans_on(*voting_, one.first); });
+    for (const LogSequence mended : draft.mended) {
+        holes_.erase(mended);
+    }
+    mending_.store(std::any_of(holes_.begin(), holes_.end(),
+                               [&](const auto& hole) { return can_mend(hole.first, hole.second, voting_); }),
+                   std::memory_order_release);
+    repairs_.blocks += draft.repairs.blocks;
+    repairs_.records += draft.repairs.records;
     return {};
 }
 

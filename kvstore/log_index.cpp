@@ -198,6 +198,31 @@ void LogIndex::mark_damaged(const crypto::Digest& id, bool header_too) {
     }
 }
 
+void LogIndex::forget_records(LogSequence first, LogSequence last) {
+    const auto gone = [&](const auto& entry) { return entry.second >= first && entry.second <= last; };
+    std::erase_if(certificates_, gone);
+    std::erase_if(locks_, gone);
+    std::erase_if(new_views_, gone);
+    std::erase_if(view_changes_, gone);
+    std::erase_if(evidence_, gone);
+    std::erase_if(installed_, gone);
+    std::vector<crypto::Digest> blocks;
+    for (const auto& [id, entry] : blocks_) {
+        if (entry.sequence >= first && entry.sequence <= last) {
+            blocks.push_back(id);
+        }
+    }
+    for (const crypto::Digest& id : blocks) {
+        mark_damaged(id, true);
+    }
+}
+
+std::optional<BlockRef> LogIndex::block_in(LogSequence sequence) const {
+    const auto found = std::find_if(blocks_.begin(), blocks_.end(),
+                                    [&](const auto& entry) { return entry.second.sequence == sequence; });
+    return found == blocks_.end() ? std::nullopt : std::optional(BlockRef{found->second.height, found->first});
+}
+
 const BlockEntry* LogIndex::block(const crypto::Digest& id) const {
     const auto found = blocks_.find(id);
     return found == blocks_.end() ? nullptr : &found->second;

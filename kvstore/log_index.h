@@ -63,8 +63,12 @@ class LogIndex {
     void forget_commit(LogSequence sequence, consensus::Height height);
     void forget_certificate(consensus::Height height) { certificates_.erase(height); }
     void mark_damaged(const crypto::Digest& id, bool header_too);
+    // Nothing is in these records any more.
+    void forget_records(LogSequence first, LogSequence last);
 
     [[nodiscard]] const BlockEntry* block(const crypto::Digest& id) const;
+    // The block in that record; looks through all of them.
+    [[nodiscard]] std::optional<consensus::BlockRef> block_in(LogSequence sequence) const;
     [[nodiscard]] std::optional<LogSequence> lock(const consensus::Lock& lock) const;
     [[nodiscard]] std::optional<LogSequence> new_view(consensus::View view) const;
     [[nodiscard]] std::optional<LogSequence> view_change(consensus::View view) const;

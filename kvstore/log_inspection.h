@@ -12,7 +12,7 @@ namespace loyal::kvstore {
 
 struct LogInspection {
     std::uint64_t records = 0;
-    std::array<std::uint64_t, 8> of_kind{};  // index: RecordKind
+    std::array<std::uint64_t, 9> of_kind{};  // index: RecordKind
     consensus::Height first_height;          // of the committed chain
     consensus::Height committed;             // highest whose chain from there on is here
     consensus::Height checkpoint;            // highest that can be proved; 0: none

@@ -47,11 +47,13 @@ void DurableLog::note_damage(const Suspect& suspect, const Error& error) const {
         if (known) {
             return;
         }
+        note_hole(suspect.record, suspect.record);
         index_.mark_damaged(*suspect.block, suspect.header_too);
     }
     if (suspect.certificate) {
         index_.forget_certificate(*suspect.certificate);
     }
+    note_hole(suspect.record, suspect.record);
     damage_.add(error.message);
 }
 
@@ -83,16 +85,25 @@ Result<Record> DurableLog::read_record(const ReadTxn& txn, LogSequence sequence)
     }
     return std::get<Record>(std::move(**record));
 }
+template <class Record>
+Result<Record> DurableLog::read_support(const ReadTxn& txn, LogSequence sequence) const {
+    auto record = read_record<Record>(txn, sequence);
+    const auto kept = supports_.find(sequence);
+    if (record || record.error().code != Errc::corrupted || kept == supports_.end()) {
+        return record;
+    }
+    return std::get<Record>(kept->second);
+}
 // log_recovery.cpp reads these.
-template Result<consensus::LockRecord> DurableLog::read_record(const ReadTxn&, LogSequence) const;
-template Result<consensus::NewViewRecord> DurableLog::read_record(const ReadTxn&, LogSequence) const;
-template Result<consensus::ViewChangeRecord> DurableLog::read_record(const ReadTxn&, LogSequence) const;
+template Result<consensus::LockRecord> DurableLog::read_support(const ReadTxn&, LogSequence) const;
+template Result<consensus::NewViewRecord> DurableLog::read_support(const ReadTxn&, LogSequence) const;
+template Result<consensus::ViewChangeRecord> DurableLog::read_support(const ReadTxn&, LogSequence) const;
 
 Result<BlockPtr> DurableLog::read_block(const ReadTxn& txn, const crypto::Digest& id, LogSequence sequence,
                                         Suspect& suspect) const {
     const auto sealed = record_bytes(txn, sequence);
     if (!sealed) {
-        suspect = {id, true, {}};
+        suspect = {sequence, id, true, {}};
         return tl::unexpected(sealed.error());
     }
     auto block = open_block(context_, sequence_key(sequence), *sealed);
@@ -100,7 +111,7 @@ Result<BlockPtr> DurableLog::read_block(const ReadTxn& txn, const crypto::Digest
         return block;
     }
     const auto head = open_block_head(context_, *sealed);
-    suspect = {id, !head || head->ref.id != id, {}};
+    suspect = {sequence, id, !head || head->ref.id != id, {}};
     return tl::unexpected(
         damage_of(sequence, block ? Error{Errc::corrupted, "it holds another block"} : block.error()));
 }
@@ -109,14 +120,14 @@ Result<Header> DurableLog::read_header(const ReadTxn& txn, const crypto::Digest&
                                        Suspect& suspect) const {
     const auto sealed = record_bytes(txn, sequence);
     if (!sealed) {
-        suspect = {id, true, {}};
+        suspect = {sequence, id, true, {}};
         return tl::unexpected(sealed.error());
     }
     const auto head = open_block_head(context_, *sealed);
     if (head && head->ref.id == id) {
         return head->header;
     }
-    suspect = {id, true, {}};
+    suspect = {sequence, id, true, {}};
     return tl::unexpected(damage_of(sequence, head ? Error{Errc::corrupted, "it holds another block"} : head.error()));
 }
 
@@ -235,6 +246,7 @@ Result<CommittedRange> DurableLog::read_range(Height from, Height top, std::size
     if (certificate) {
         auto commit = read_record<consensus::CommitRecord>(**txn, *certificate);
         if (!commit) {
+            suspect.record = *certificate;
             suspect.certificate = end;
             return tl::unexpected(commit.error());
         }
@@ -285,7 +297,9 @@ Result<std::vector<consensus::Evidence>> DurableLog::evidence() const {
         if (one) {
             found.push_back(std::move(one->evidence));
         } else if (one.error().code == Errc::corrupted) {
-            note_damage(one.error());  // others hold it, too
+            Suspect suspect;
+            suspect.record = sequence;
+            note_damage(suspect, one.error());  // others hold it, too
         } else {
             return tl::unexpected(one.error());
         }
@@ -357,6 +371,7 @@ Result<std::optional<consensus::CheckpointProof>> DurableLog::read_proof(Height 
     if (plan->certificate) {
         auto commit = read_record<consensus::CommitRecord>(**txn, *plan->certificate);
         if (!commit) {
+            suspect.record = *plan->certificate;
             suspect.certificate = proof.headers.back().height;
             return tl::unexpected(commit.error());
         }
@@ -424,7 +439,9 @@ std::vector<std::string> DurableLog::damage() const {
 
 std::vector<BlockRef> DurableLog::damaged_blocks() const {
     constexpr std::size_t listed_max = 64;
+    constexpr std::size_t unknown_max = 32;
     std::vector<BlockRef> found;
+    std::size_t unknown = 0;
     const std::shared_lock guard(mutex_);
     if (damage_.empty() && index_.whole() == index_.committed()) {
         return found;
@@ -433,7 +450,7 @@ std::vector<BlockRef> DurableLog::damaged_blocks() const {
          at = at.next()) {
         const crypto::Digest id = index_.committed_id(at);
         const BlockEntry* entry = id.is_zero() ? nullptr : index_.block(id);
-        if (entry == nullptr || entry->damaged) {
+        if (id.is_zero() ? ++unknown <= unknown_max : entry == nullptr || entry->damaged) {
             found.push_back({at, id});
         }
     }

@@ -89,6 +89,12 @@ Bytes seal_mark(ByteView key) {
     return seal_payload(key, RecordKind::mark, {});
 }
 
+Bytes seal_lost(ByteView key, LogSequence first) {
+    CanonicalWriter out(sizeof first);
+    out.number(first);
+    return seal_payload(key, RecordKind::lost, out.view());
+}
+
 Bytes seal_record(ByteView key, const consensus::BlockRecord& record) {
     const Bytes block = consensus::encode_block(*record.block);
     CanonicalWriter out(digest_bytes + block.size());
@@ -127,7 +133,7 @@ Bytes seal_record(ByteView key, const consensus::InstalledRecord& record) {
 }
 
 Result<RecordKind> kind_of(ByteView sealed) {
-    if (sealed.size() <= crypto::seal_bytes || sealed[0] > static_cast<std::uint8_t>(RecordKind::installed)) {
+    if (sealed.size() <= crypto::seal_bytes || sealed[0] > static_cast<std::uint8_t>(RecordKind::lost)) {
         return malformed("record of unknown kind");
     }
     return static_cast<RecordKind>(sealed[0]);
@@ -144,6 +150,20 @@ Result<ByteView> open_record(ByteView key, ByteView sealed, RecordKind kind) {
     return content->subspan(1);
 }
 
+Result<LogSequence> open_lost(ByteView key, ByteView sealed) {
+    const auto kind = kind_of(sealed);
+    if (!kind || *kind != RecordKind::lost) {  // nothing else is hashed for this
+        return malformed("record of what was lost");
+    }
+    const auto payload = open_record(key, sealed, RecordKind::lost);
+    if (!payload) {
+        return tl::unexpected(payload.error());
+    }
+    CanonicalReader in(*payload);
+    const auto first = in.number<LogSequence>();
+    return in.finish() ? Result<LogSequence>(first) : malformed("record of what was lost");
+}
+
 Result<std::optional<consensus::LogRecord>> open_any_record(ByteView key, ByteView sealed) {
     using Opened = std::optional<consensus::LogRecord>;
     const auto kind = kind_of(sealed);
@@ -155,7 +175,8 @@ Result<std::optional<consensus::LogRecord>> open_any_record(ByteView key, ByteVi
         return tl::unexpected(content.error());
     }
     switch (*kind) {
-        case RecordKind::mark: return Opened();
+        case RecordKind::mark:
+        case RecordKind::lost: return Opened();
         case RecordKind::lock:
             return consensus::decode_certificate(*content).map([](consensus::Certificate&& certificate) {
                 return Opened(consensus::LockRecord{std::move(certificate)});

@@ -37,10 +37,13 @@ enum class RecordKind : std::uint8_t {
     commit = 5,
     evidence = 6,
     installed = 7,  // header of the block whose state came by transfer
+    lost = 8,       // of what was here nobody can tell any more what it was
 };
 
 // Sealed bytes of each.
 [[nodiscard]] Bytes seal_mark(ByteView key);
+// In the place of the damaged or missing records `first` .. the one of `key`.
+[[nodiscard]] Bytes seal_lost(ByteView key, LogSequence first);
 [[nodiscard]] Bytes seal_record(ByteView key, const consensus::BlockRecord& record);
 [[nodiscard]] Bytes seal_record(ByteView key, const consensus::LockRecord& record);
 [[nodiscard]] Bytes seal_record(ByteView key, const consensus::NewViewRecord& record);
@@ -53,7 +56,9 @@ enum class RecordKind : std::uint8_t {
 [[nodiscard]] Result<RecordKind> kind_of(ByteView sealed);
 // Payload of a record of `kind`, seal verified.
 [[nodiscard]] Result<ByteView> open_record(ByteView key, ByteView sealed, RecordKind kind);
-// The record, seal verified; nothing for a mark. Not for blocks, which open_block reads.
+// The first of the records in whose place this one is, seal verified.
+[[nodiscard]] Result<LogSequence> open_lost(ByteView key, ByteView sealed);
+// The record, seal verified; nothing for a mark and for what was lost. Not for blocks, which open_block reads.
 [[nodiscard]] Result<std::optional<consensus::LogRecord>> open_any_record(ByteView key, ByteView sealed);
 [[nodiscard]] Result<consensus::CommitRecord> decode_commit(ByteView payload);
 [[nodiscard]] Result<consensus::BlockPtr> open_block(const consensus::ClusterContext& context, ByteView key,

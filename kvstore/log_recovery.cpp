@@ -55,6 +55,7 @@ Result<void> DurableLog::load() {
         for (const CopyRead* copy : {&*a, &*b}) {
             if (!copy->why.empty()) {
                 damage_.add("a copy of the voting state: " + copy->why);
+                walk.copy_damaged = true;
             }
         }
         VotesFound votes = judge_copies(*a, *b, *last);
@@ -80,11 +81,12 @@ Result<void> DurableLog::load() {
             voting_ = voting_.value_or(genesis_voting(consensus::genesis_block(context_)));
             voting_->lock = genesis_voting(consensus::genesis_block(context_)).lock;
         }
+        load_supports(**txn);
     }
     if (writes_ == Writes::never) {
         return {};
     }
-    if (!votes_lost_.empty() || !walk.unreadable_keys.empty()) {
+    if (!votes_lost_.empty() || !walk.unreadable_keys.empty() || !holes_.empty() || walk.copy_damaged) {
         return repair(walk.unreadable_keys);
     }
     if (voting_) {
@@ -137,10 +139,13 @@ Result<void> DurableLog::load_records(const ReadTxn& txn, const VotesFound& vote
             walk.lost_unknown = true;
             break;
         } else {
-            if (expected != 0 && *sequence != expected) {
+            const auto lost = open_lost((*entry)->key, (*entry)->value);
+            if (expected != 0 && *sequence != expected && !(lost && *lost <= expected)) {
                 damage_.add(missing_between(expected, *sequence - 1));
+                note_hole(expected, *sequence - 1);
                 walk.lost_unknown = true;
             }
+            walk.lost_unknown = walk.lost_unknown || lost;
             load_entry(**entry, *sequence, walk);
             first_ = first_ == 0 ? *sequence : first_;
             expected = *sequence + 1;
@@ -154,8 +159,9 @@ Result<void> DurableLog::load_records(const ReadTxn& txn, const VotesFound& vote
     if (!entry) {
         damage_.add(entry.error().message);
     }
-    if (trusted && expected != votes.copy->sequence + 1) {
-        damage_.add(missing_between(expected, votes.copy->sequence));
+    if (expected != 0 && expected <= walk.last) {
+        damage_.add(missing_between(expected, walk.last));
+        note_hole(expected, walk.last);
         walk.lost_unknown = true;
     }
     first_ = first_ == 0 ? walk.last + 1 : first_;
@@ -174,6 +180,7 @@ void DurableLog::load_entry(const RawEntry& entry, LogSequence sequence, Walk& w
         const auto head = open_block_head(context_, entry.value);
         if (!head) {
             damage_.add(damage_of(sequence, head.error()).message);
+            note_hole(sequence, sequence);
             walk.lost_unknown = true;
         } else if (auto added = index_.add_block(head->ref, head->header.parent, sequence); !added) {
             damage_.add(damage_of(sequence, added.error()).message);
@@ -183,6 +190,7 @@ void DurableLog::load_entry(const RawEntry& entry, LogSequence sequence, Walk& w
     const auto record = open_any_record(entry.key, entry.value);
     if (!record) {
         damage_.add(damage_of(sequence, record.error()).message);
+        note_hole(sequence, sequence);
         walk.lost_unknown = true;
     } else if (*record) {
         if (auto applied = change_of(context_, **record, sequence)(index_); !applied) {
@@ -199,7 +207,7 @@ std::optional<consensus::Certificate> DurableLog::lock_certificate(const ReadTxn
     if (!at || voting_->lock.view.is_genesis()) {
         return std::nullopt;
     }
-    auto record = read_record<consensus::LockRecord>(txn, *at);
+    auto record = read_support<consensus::LockRecord>(txn, *at);
     if (!record || consensus::header_id(context_, record->certificate.target) != voting_->lock.block.id) {
         return std::nullopt;
     }
@@ -223,13 +231,37 @@ std::string DurableLog::lost_support(const ReadTxn& txn, bool lost_unknown) {
     return {};
 }
 
-// AMNESIAC before anybody can ask for a vote; and out of the way what would stop appends.
+void DurableLog::load_supports(const ReadTxn& txn) {
+    const auto keep = [&](std::optional<LogSequence> at, auto record) {
+        if (record) {
+            supports_.insert_or_assign(*at, std::move(*record));
+        }
+    };
+    if (!voting_) {
+        return;
+    }
+    if (const auto at = index_.lock(voting_->lock)) {
+        keep(at, read_support<consensus::LockRecord>(txn, *at));
+    }
+    if (const auto at = index_.new_view(voting_->entered)) {
+        keep(at, read_support<consensus::NewViewRecord>(txn, *at));
+    }
+    if (const auto at = index_.view_change(voting_->promised)) {
+        keep(at, read_support<consensus::ViewChangeRecord>(txn, *at));
+    }
+}
+
+// AMNESIAC before anybody can ask for a vote; out of the way what would stop appends, and what is damaged.
 Result<void> DurableLog::repair(const std::vector<Bytes>& unreadable_keys) {
     auto begun = store_.begin_write();
     if (!begun) {
         return tl::unexpected(begun.error());
     }
-    Draft draft{next_, first_, index_.base(), voting_, {}};
+    Draft draft;
+    draft.next = next_;
+    draft.first = first_;
+    draft.base = index_.base();
+    draft.voting = voting_;
     if (!votes_lost_.empty()) {
         damage_.add("the voting state cannot be trusted: " + votes_lost_);
         draft.voting = voting_.value_or(genesis_voting(consensus::genesis_block(context_)));
@@ -240,7 +272,7 @@ Result<void> DurableLog::repair(const std::vector<Bytes>& unreadable_keys) {
             return erased;
         }
     }
-    if (auto written = write_mark(**begun, draft); !written) {
+    if (auto written = write_mark(**begun, draft).and_then([&] { return mend(**begun, draft); }); !written) {
         return written;
     }
     return finish(**begun, draft);
@@ -249,7 +281,7 @@ Result<void> DurableLog::repair(const std::vector<Bytes>& unreadable_keys) {
 // ------------------------------------------------------------------------------------------------ what a core gets
 // back
 
-// What rotted since the start is an error: the next start decides what it means for the votes.
+// What rotted since the start is known from memory; the scrub finds it.
 Result<void> DurableLog::recover_messages(const ReadTxn& txn, consensus::Recovered& out) const {
     out.lock_certificate = lock_certificate(txn);
     if (!out.lock_certificate && !out.voting.lock.view.is_genesis() && index_.has_certificates()) {
@@ -259,14 +291,14 @@ Result<void> DurableLog::recover_messages(const ReadTxn& txn, consensus::Recover
         out.voting.lock = genesis_voting(consensus::genesis_block(context_)).lock;
     }
     if (const auto at = index_.new_view(out.voting.entered)) {
-        auto record = read_record<consensus::NewViewRecord>(txn, *at);
+        auto record = read_support<consensus::NewViewRecord>(txn, *at);
         if (!record) {
             return tl::unexpected(record.error());
         }
         out.new_view = std::move(record->message);
     }
     if (const auto at = index_.view_change(out.voting.promised)) {
-        auto record = read_record<consensus::ViewChangeRecord>(txn, *at);
+        auto record = read_support<consensus::ViewChangeRecord>(txn, *at);
         if (!record) {
             return tl::unexpected(record.error());
         }

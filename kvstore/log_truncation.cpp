@@ -16,7 +16,7 @@ using consensus::Height;
 constexpr std::size_t truncated_at_once = 64;
 // Headers, certificates and executed digests reach so far back from a block (docs/STORAGE.md).
 constexpr std::uint64_t kept_below_checkpoint = 2 * limits::window_max + 2;
-constexpr std::size_t digest_bytes = 32;
+constexpr std::size_t block_id_bytes = 32;
 
 }  // namespace
 
@@ -86,9 +86,9 @@ Result<void> DurableLog::truncate(WriteTxn& txn, Draft& draft) {
 DurableLog::Fate DurableLog::fate_of(LogSequence sequence, ByteView sealed, Draft& draft,
                                      std::optional<consensus::LogRecord>& moving) const {
     const auto kind = kind_of(sealed);
-    if (kind && *kind == RecordKind::block && sealed.size() >= 1 + digest_bytes) {
+    if (kind && *kind == RecordKind::block && sealed.size() >= 1 + block_id_bytes) {
         crypto::Digest id;
-        std::copy_n(sealed.begin() + 1, digest_bytes, id.bytes.begin());
+        std::copy_n(sealed.begin() + 1, block_id_bytes, id.bytes.begin());
         const std::shared_lock guard(mutex_);
         const BlockEntry* entry = index_.block(id);
         if (entry != nullptr && entry->sequence == sequence && entry->height > floor_) {
@@ -102,7 +102,9 @@ DurableLog::Fate DurableLog::fate_of(LogSequence sequence, ByteView sealed, Draf
     }
     auto record = open_any_record(sequence_key(sequence), sealed);
     if (!record) {
-        note_damage(damage_of(sequence, record.error()));
+        Suspect suspect;
+        suspect.record = sequence;
+        note_damage(suspect, damage_of(sequence, record.error()));
         return is_support(sequence, draft) ? Fate::stays : Fate::goes;
     }
     if (!*record) {
@@ -119,9 +121,12 @@ DurableLog::Fate DurableLog::fate_of(LogSequence sequence, ByteView sealed, Draf
 // that something is missing.
 bool DurableLog::is_support(LogSequence sequence, const Draft& draft) const {
     const std::shared_lock guard(mutex_);
-    return draft.voting &&
-           (index_.lock(draft.voting->lock) == sequence || index_.new_view(draft.voting->entered) == sequence ||
-            index_.view_change(draft.voting->promised) == sequence);
+    return draft.voting && leans_on(*draft.voting, sequence);
+}
+
+bool DurableLog::leans_on(const consensus::VotingState& voting, LogSequence sequence) const {
+    return index_.lock(voting.lock) == sequence || index_.new_view(voting.entered) == sequence ||
+           index_.view_change(voting.promised) == sequence;
 }
 
 // `draft.voting` is what the voting state will be: what only an earlier one needed may go with this transaction.

@@ -1,5 +1,6 @@
 #include "replica/background.h"
 
+#include <spdlog/spdlog.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -21,8 +22,8 @@ constexpr int nice_level = 5;
 constexpr std::size_t chunk_bytes_max = std::size_t{48} << 20;
 constexpr int requests_per_peer_max = 64;
 constexpr int client_requests_max = 512;
-// Blocks of the log that are read again each second.
-constexpr std::uint64_t scrubbed_per_look = 200;
+// Records of the log that are read again each second.
+constexpr std::size_t scrubbed_per_look = 2'000;
 
 }  // namespace
 
@@ -162,7 +163,7 @@ Background::Time Background::look_for_room(Time due) {
 }
 
 void Background::look_at_disk() {
-    DiskUse use{free_bytes(data_), total_bytes(data_), log_.used_bytes(), 0, 0, log_.damaged_blocks().size()};
+    DiskUse use{free_bytes(data_), total_bytes(data_), log_.used_bytes(), 0, 0, log_.damaged_blocks(), log_.repairs()};
     std::error_code error;
     for (std::filesystem::directory_iterator at(data_, error), end; !error && at != end; at.increment(error)) {
         if (at->path().filename().string().starts_with("state.")) {
@@ -174,18 +175,14 @@ void Background::look_at_disk() {
     disk_.push(use);
 }
 
-// Reads on through the committed blocks; what does not open is remembered by the log itself.
+// Reads on through the records; what does not open is remembered by the log itself.
 void Background::scrub_log() {
-    for (std::uint64_t i = 0; i < scrubbed_per_look; ++i) {
-        if (next_scrubbed_ < log_.first_height() || next_scrubbed_ > log_.committed()) {
-            next_scrubbed_ = log_.first_height();
-            if (next_scrubbed_ > log_.committed()) {
-                return;
-            }
-        }
-        (void)log_.committed_block(next_scrubbed_);
-        next_scrubbed_ = next_scrubbed_.next();
-        blocks_scrubbed_.fetch_add(1, std::memory_order_relaxed);
+    const auto step = log_.scrub(next_scrubbed_, scrubbed_per_look);
+    next_scrubbed_ = step ? step->next : 0;
+    log_scrubbed_.fetch_add(step ? step->records : 0, std::memory_order_relaxed);
+    log_scrubs_.fetch_add(step && step->next == 0 ? 1 : 0, std::memory_order_relaxed);
+    if (!step) {
+        spdlog::error("event=log_unreadable why=\"{}\"", step.error().message);
     }
 }
 

@@ -67,7 +67,8 @@ class Background {
     [[nodiscard]] bool submit_client(ServeClient task);
     void stop();
     [[nodiscard]] KeeperStatus state() const { return keeper_.status(); }
-    [[nodiscard]] std::uint64_t blocks_scrubbed() const { return blocks_scrubbed_.load(std::memory_order_relaxed); }
+    [[nodiscard]] std::uint64_t log_scrubbed() const { return log_scrubbed_.load(std::memory_order_relaxed); }
+    [[nodiscard]] std::uint64_t log_scrubs() const { return log_scrubs_.load(std::memory_order_relaxed); }
 
  private:
     void run();
@@ -95,8 +96,9 @@ class Background {
     std::atomic<std::size_t> chunk_bytes_{0};                    // that wait here
     std::map<consensus::ReplicaId, std::atomic<int>> requests_;  // of each peer that wait here; fixed keys
     std::atomic<int> client_requests_{0};                        // that wait here, of all clients
-    consensus::Height next_scrubbed_;
-    std::atomic<std::uint64_t> blocks_scrubbed_{0};
+    std::uint64_t next_scrubbed_ = 0;                            // record of the log
+    std::atomic<std::uint64_t> log_scrubbed_{0};                 // records
+    std::atomic<std::uint64_t> log_scrubs_{0};                   // rounds through all of them
     std::thread thread_;
 };
 

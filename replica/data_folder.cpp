@@ -227,9 +227,26 @@ StartResult<void> choose_generation(OpenedData& data) {
     data.state.generation = newest.value_or(first_generation);
     if (opened) {
         data.recovered.state_lost = named ? "the file that names the state in force is gone" : named.error().message;
+        if (const auto marked = mark_lost(data.path, data.state.generation, data.recovered.state_lost); !marked) {
+            return refuse(marked.error());
+        }
     }
     if (const Result<void> put = put_in_force(data.path, data.state.generation); !put) {
         return refuse(put.error());
+    }
+    return {};
+}
+
+// An earlier process found the state wrong, and ended before there was another one.
+StartResult<void> heed_lost_mark(OpenedData& data) {
+    auto why = lost_mark(data.path, data.state.generation);
+    if (!why) {
+        return refuse(why.error());
+    }
+    if (*why && data.recovered.state_lost.empty()) {
+        data.recovered.state_lost = std::move(**why);
+    } else if (!*why) {
+        forget_lost_mark(data.path);
     }
     return {};
 }
@@ -279,6 +296,9 @@ StartResult<void> recover(const config::Cluster& cluster, OpenedData& data) {
     }
     if (auto chosen = choose_generation(data); !chosen) {
         return chosen;
+    }
+    if (auto heeded = heed_lost_mark(data); !heeded) {
+        return heeded;
     }
     remove_other_generations(data.path, data.state.generation);
     if (auto opened = open_state(state_setup(cluster, data.path, data.disk_faults), data); !opened) {

@@ -5,6 +5,10 @@
 #include <array>
 #include <cstdint>
 #include <string_view>
+#include <vector>
+
+#include "consensus/types.h"
+#include "kvstore/consensus_log.h"
 
 namespace loyal::replica {
 
@@ -14,7 +18,8 @@ struct DiskUse {
     std::uint64_t log_bytes = 0;
     std::uint64_t kv_bytes = 0;            // of the state: allocated, all generations
     std::uint64_t kv_largest_bytes = 0;    // of the largest generation: each has a file, and a quota, of its own
-    std::uint64_t log_blocks_damaged = 0;  // committed blocks of the own log that cannot be read
+    std::vector<consensus::BlockRef> log_damaged = {};  // committed blocks of the own log that cannot be read
+    kvstore::LogRepairs log_repairs = {};
 };
 
 struct DiskLimits {

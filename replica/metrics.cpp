@@ -141,10 +141,15 @@ void add_state(Page& page, const Report& report) {
     page.counter("loyal_scrubbed_records_total", "Records of the state that the scrub has read.",
                  state.records_scrubbed);
     page.counter("loyal_scrub_rounds_total", "Times that the scrub came to the end of the state.", state.scrubs);
-    page.counter("loyal_scrubbed_blocks_total", "Blocks of the log that the scrub has read.",
-                 report.log_blocks_scrubbed);
+    page.counter("loyal_scrubbed_log_records_total", "Records of the log that the scrub has read.",
+                 report.log_scrubbed);
+    page.counter("loyal_log_scrub_rounds_total", "Times that the scrub came to the end of the log.", report.log_scrubs);
     page.gauge("loyal_log_damaged_blocks", "Committed blocks of the own log that cannot be read.",
                report.log_blocks_damaged);
+    page.counter("loyal_log_blocks_repaired_total", "Blocks of the own log that were stored again.",
+                 report.log_blocks_repaired);
+    page.counter("loyal_log_records_mended_total", "Other damaged records of the own log that were put right.",
+                 report.log_records_mended);
     page.counter("loyal_transfers_total", "State transfers begun.", state.transfers);
     page.gauge("loyal_transfer_buckets_done", "Buckets that the transfer has complete.",
                state.transferring ? state.progress.buckets_done : 0);

@@ -312,6 +312,10 @@ void Node::state_lost(const std::string& why) {
     state_->step(consensus::StateLost{why});
 }
 
+void Node::log_damaged(std::vector<consensus::BlockRef> blocks) {
+    state_->step(consensus::LogDamaged{std::move(blocks)});
+}
+
 void Node::restart(const consensus::Recovered& recovered, const std::vector<consensus::Evidence>& evidence) {
     State& s = *state_;
     s.gate = SendGate();

@@ -104,6 +104,8 @@ class Node {
     void checkpoint_ready(const consensus::StateRoot& root);
     // The own state is damaged: see consensus::StateLost. Nothing is asked of the executor from here to restart().
     void state_lost(const std::string& why);
+    // Committed blocks that the own log cannot read: see consensus::LogDamaged.
+    void log_damaged(std::vector<consensus::BlockRef> blocks);
     // The state was installed or repaired: the core begins anew from the log, as after a crash of the process, while
     // links, routes and clocks stay. Entry: nothing that was given to persist() or execute() is unanswered.
     void restart(const consensus::Recovered& recovered, const std::vector<consensus::Evidence>& evidence);

@@ -31,6 +31,7 @@ NodeOptions node_options(const ReplicaOptions& options) {
     result.core.phi_threshold = timers.phi_threshold;
     result.core.tenure_ms = timers.tenure_ms;
     result.core.tenure_blocks = timers.tenure_blocks;
+    result.core.recovery_rotation_ms = timers.recovery_rotation_ms;
     return result;
 }
 

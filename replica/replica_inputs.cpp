@@ -126,6 +126,7 @@ void Replica::State::on_bell() {
     }
     for (const DiskUse& use : disk_uses) {
         on_disk(use);
+        watch_log(use);
     }
     for (KeeperEvent& event : of_state) {
         on_keeper_event(std::move(event));
@@ -225,6 +226,9 @@ void Replica::State::on_executor_result(ExecutorResult result) {
 
 void Replica::State::on_served(ServedRange range) {
     being_served.erase(range.to);
+    if (!range.blocks && range.blocks.error().code == Errc::corrupted) {
+        return;  // it is repaired; the peer asks another one
+    }
     if (!range.blocks) {
         set_alarm("log", "the consensus log cannot be read: " + range.blocks.error().message);
         return;

@@ -76,16 +76,50 @@ void Replica::State::watch_state() {
         spdlog::warn("event=recovering why=\"{}\"", now.state_lost);
         background->submit(LoseState{now.state_lost.starts_with("diverged")});
     }
+    if (!now.state_lost.empty() && !loss_marked) {
+        mark_loss(now.state_lost);
+    }
     // S5, D4: nothing goes from the log that the state on disk may still need.
     if (executor && stable_checkpoint > log_released && executor->durable_height() >= stable_checkpoint.value) {
         log_released = stable_checkpoint;
         data.log->release_below(stable_checkpoint);
     }
-    if (data.log->truncating() && log_writer->waiting() == 0) {
+    if (data.log->wants_append() && log_writer->waiting() == 0) {
         log_writer->write({});
     }
     if (rebuilt && !log_writer->waits_for_room()) {
         install(*std::exchange(rebuilt, std::nullopt));
+    }
+}
+
+// A process that starts again before the transfer is through must not use the state either. One that is only too old is
+// not wrong.
+void Replica::State::mark_loss(const std::string& why) {
+    if (why.starts_with("fell behind")) {
+        loss_marked = true;
+        return;
+    }
+    const Result<void> marked = mark_lost(data.path, data.state.generation, why);
+    if (!marked && marked.error().code != Errc::disk_full) {
+        fatal(fatal_code_of(marked.error().code),
+              "it cannot be noted that the state must not be used: " + marked.error().message);
+    }
+    loss_marked = marked.has_value();
+}
+
+// Once a second: what of the log is damaged, and what was repaired.
+void Replica::State::watch_log(const DiskUse& use) {
+    if (!use.log_damaged.empty() || log_damage_told) {
+        begin_input();
+        node.log_damaged(use.log_damaged);
+        log_damage_told = !use.log_damaged.empty();
+    }
+    raise("log_damage", !use.log_damaged.empty(),
+          "blocks of the consensus log are damaged: they are fetched again from the other replicas");
+    const kvstore::LogRepairs before = std::exchange(log_repairs, use.log_repairs);
+    if (before.blocks != log_repairs.blocks || before.records != log_repairs.records) {
+        spdlog::info("event=log_repaired blocks={} records={} blocks_left={}", log_repairs.blocks - before.blocks,
+                     log_repairs.records - before.records, use.log_damaged.size());
     }
 }
 
@@ -126,6 +160,7 @@ void Replica::State::install(StateRebuilt whole) {
         must(data.log->append({record}), "the consensus log cannot be written");
     }
     must(replica::put_in_force(data.path, whole.state.generation), "the state cannot be put in force");
+    forget_lost_mark(data.path);
     remove_other_generations(data.path, whole.state.generation);
     data.state = std::move(whole.state);
     // What was committed since the background thread looked.
@@ -141,7 +176,7 @@ void Replica::State::install(StateRebuilt whole) {
     }
     executor.emplace(*data.state.machine, *data.state.store, executor_results, room, ExecutorOptions{});
     background->submit(KeepState{data.state.generation, std::move(data.state.checkpoints)});
-    loss_told = false;
+    loss_told = loss_marked = false;
     ++state_repairs;
     clear_alarm("state");
     spdlog::info("event=state_installed checkpoint={} generation={} executed={} committed={}",

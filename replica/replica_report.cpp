@@ -140,8 +140,11 @@ Report Replica::State::report() const {
     }
     r.state = background->state();
     r.state_repairs = state_repairs;
-    r.log_blocks_scrubbed = background->blocks_scrubbed();
-    r.log_blocks_damaged = disk_use.log_blocks_damaged;
+    r.log_scrubbed = background->log_scrubbed();
+    r.log_scrubs = background->log_scrubs();
+    r.log_blocks_damaged = disk_use.log_damaged.size();
+    r.log_blocks_repaired = disk_use.log_repairs.blocks;
+    r.log_records_mended = disk_use.log_repairs.records;
     if (r.core.amnesiac) {
         r.alarms.emplace_back(
             "amnesiac: this replica may have forgotten votes and takes no part until it has recovered");

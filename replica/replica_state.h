@@ -90,6 +90,8 @@ struct Replica::State final : NodePort {
     void drain_log();
     // Now and then: what depends on how far the state and the log are on disk.
     void watch_state();
+    void watch_log(const DiskUse& use);
+    void mark_loss(const std::string& why);
     void on_tick();
     void arm_tick();
     // Call before the first input of a batch; the batch ends when nothing more is ready.
@@ -191,7 +193,10 @@ struct Replica::State final : NodePort {
     std::optional<StateRebuilt> rebuilt;  // waits until the log can be written
     consensus::Height stable_checkpoint;  // below which the log may go
     consensus::Height log_released;
-    bool loss_told = false;  // to the background thread
+    bool loss_told = false;        // to the background thread
+    bool loss_marked = false;      // in the data folder
+    bool log_damage_told = false;  // to the node
+    kvstore::LogRepairs log_repairs;
     std::uint64_t state_repairs = 0;
     consensus::Height progress_height;
     std::chrono::steady_clock::time_point progress_at;

@@ -50,7 +50,8 @@ struct Report {
     std::uint64_t verifications = 0;  // of signatures
     KeeperStatus state;
     std::uint64_t state_repairs = 0;  // states that were installed
-    std::uint64_t log_blocks_scrubbed = 0, log_blocks_damaged = 0;
+    std::uint64_t log_scrubbed = 0, log_scrubs = 0, log_blocks_damaged = 0, log_blocks_repaired = 0,
+                  log_records_mended = 0;
     bool executes = true;  // what is committed gets executed
     std::vector<std::string> alarms;
 };

@@ -21,6 +21,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view folder_prefix = "state.";
+constexpr const char* lost_mark_name = "state.lost";
+constexpr std::size_t lost_mark_bytes_max = 1024;
 // A generation of the overlay is written when it is so large, as the executor does.
 constexpr std::size_t replay_freeze_bytes = std::size_t{8} << 20;
 
@@ -96,9 +98,12 @@ std::optional<std::uint64_t> newest_generation(const fs::path& data) {
     return newest == found.end() ? std::nullopt : std::optional(*newest);
 }
 
-Result<void> put_in_force(const fs::path& data, std::uint64_t generation) {
-    const fs::path path = data / "state", fresh = data / "state.new";
-    const std::string text = std::to_string(generation) + "\n";
+namespace {
+
+// Whole and durable, or as before.
+Result<void> replace_file(const fs::path& path, const std::string& text) {
+    fs::path fresh = path;
+    fresh += ".new";
     {
         const FileHandle file(::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
         if (!file.valid() || ::write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()) ||
@@ -109,7 +114,43 @@ Result<void> put_in_force(const fs::path& data, std::uint64_t generation) {
     if (::rename(fresh.c_str(), path.c_str()) != 0) {
         return fail_errno("cannot replace", path, errno);
     }
-    return sync_folder(data);
+    return sync_folder(path.parent_path());
+}
+
+}  // namespace
+
+Result<void> put_in_force(const fs::path& data, std::uint64_t generation) {
+    return replace_file(data / "state", std::to_string(generation) + "\n");
+}
+
+Result<void> mark_lost(const fs::path& data, std::uint64_t generation, const std::string& why) {
+    return replace_file(data / lost_mark_name,
+                        std::to_string(generation) + " " + why.substr(0, lost_mark_bytes_max / 2) + "\n");
+}
+
+// A mark that cannot be made sense of counts: it is there only while a state is lost, or for a moment longer.
+Result<std::optional<std::string>> lost_mark(const fs::path& data, std::uint64_t in_force) {
+    std::array<std::uint8_t, lost_mark_bytes_max> buffer{};
+    const auto size = read_file(data / lost_mark_name, buffer, Secrecy::open_to_all);
+    if (!size && size.error().code == Errc::not_found) {
+        return std::optional<std::string>();
+    }
+    if (!size) {
+        return tl::unexpected(size.error());
+    }
+    const std::string text(text_of(ByteView(buffer).first(*size)));
+    const auto space = text.find(' ');
+    const auto generation = number_in(std::string_view(text).substr(0, space));
+    if (generation && *generation < in_force) {
+        return std::optional<std::string>();
+    }
+    const std::string why = space == std::string::npos ? std::string() : text.substr(space + 1);
+    return std::optional(why.empty() ? "it was found to be wrong" : why.substr(0, why.find('\n')));
+}
+
+void forget_lost_mark(const fs::path& data) {
+    std::error_code ignored;
+    fs::remove(data / lost_mark_name, ignored);
 }
 
 void remove_other_generations(const fs::path& data, std::uint64_t in_force) {

@@ -46,6 +46,13 @@ struct StateSetup {
 [[nodiscard]] std::optional<std::uint64_t> newest_generation(const std::filesystem::path& data);
 // Durable when it returns.
 [[nodiscard]] Result<void> put_in_force(const std::filesystem::path& data, std::uint64_t generation);
+// The state of this generation must not be used any more, not even by a later process: it is another than the certified
+// one, or damaged. Holds until a later one is in force. Durable when it returns.
+[[nodiscard]] Result<void> mark_lost(const std::filesystem::path& data, std::uint64_t generation,
+                                     const std::string& why);
+// Why the state of the generation in force must not be used; nothing: it may.
+[[nodiscard]] Result<std::optional<std::string>> lost_mark(const std::filesystem::path& data, std::uint64_t in_force);
+void forget_lost_mark(const std::filesystem::path& data);
 // All but the one in force and the next one.
 void remove_other_generations(const std::filesystem::path& data, std::uint64_t in_force);
 [[nodiscard]] Result<void> remove_generation(const std::filesystem::path& data, std::uint64_t generation);

@@ -48,8 +48,11 @@ bool SimReplica::open_state() {
             return tl::unexpected(machine.error());
         }
         machine_ = std::move(*machine);
-        return open_checkpoints().and_then([this] { return execute_again(); });
+        return open_checkpoints().and_then([this] { return state_mark_.empty() ? execute_again() : Result<void>(); });
     }();
+    if (opened && !state_mark_.empty()) {
+        lose_state(state_mark_);
+    }
     if (opened) {
         return true;
     }
@@ -125,6 +128,9 @@ void SimReplica::state_failed(const char* what, const Error& error) {
 void SimReplica::lose_state(std::string why) {
     context_.trace.text([&] { return fmt::format("  replica {} loses its state: {}", id_.value, why); });
     diverged_ = why.starts_with("diverged");
+    if (!why.starts_with("fell behind")) {
+        state_mark_ = why;
+    }
     state_lost_ = std::move(why);
     frozen_.reset();
     ++generation_;
@@ -265,12 +271,14 @@ void SimReplica::lose_disk(DiskPart part) {
     if (part != DiskPart::log) {
         kv_store_->lose();
         next_store_.reset();
+        state_mark_.clear();
     }
 }
 
 void SimReplica::keep_image() {
     log_image_ = log_store_.image();
     kv_image_ = kv_store_->image();
+    image_mark_ = state_mark_;
 }
 
 bool SimReplica::roll_back(DiskPart part) {
@@ -285,6 +293,7 @@ bool SimReplica::roll_back(DiskPart part) {
     if (part != DiskPart::log) {
         kv_store_->put_back(*kv_image_);
         next_store_.reset();
+        state_mark_ = image_mark_;
     }
     return true;
 }

@@ -85,6 +85,9 @@ void SimReplica::tell_roots() {
 // Everything once per turn: what diverged or rotted where nobody reads is found as well.
 void SimReplica::scrub() {
     after(scrub_us, [this] { scrub(); });
+    if (disk_touched_ && !paused()) {
+        scrub_log();
+    }
     if (checkpoints_ && state_lost_.empty() && !paused()) {
         for (bool wrapped = false; !wrapped;) {
             const auto step = checkpoints_->scrub(records_a_step);
@@ -96,6 +99,23 @@ void SimReplica::scrub() {
             }
             wrapped = step->wrapped;
         }
+    }
+}
+
+void SimReplica::scrub_log() {
+    std::uint64_t at = 0;
+    do {
+        const auto step = log_->scrub(at, records_a_step);
+        if (!step) {
+            return disk_failed("log scrub", step.error());
+        }
+        at = step->next;
+    } while (at != 0);
+    const std::vector<consensus::BlockRef> damaged = log_->damaged_blocks();
+    if (!damaged.empty() || log_damage_told_) {
+        log_damage_told_ = !damaged.empty();
+        context_.trace.event("log-damaged", id_.value, damaged.size());
+        post([this, damaged] { node_->log_damaged(damaged); });
     }
 }
 
@@ -299,6 +319,7 @@ void SimReplica::switch_state() {
         context_.world.on_durable(id_, {record});
     }
     kv_store_ = std::move(next_store_);
+    state_mark_.clear();
     if (!open_state()) {
         return;
     }
@@ -319,14 +340,14 @@ void SimReplica::watch_state(const consensus::Status& status) {
     if (!status.state_lost.empty() && state_lost_.empty()) {
         lose_state(status.state_lost);
     }
-    if (log_->truncating() && to_sync_.empty() && syncing_.empty() && !truncation_scheduled_) {
-        truncation_scheduled_ = true;
-        after(context_.scenario.disk.write_back_us, [this] { truncate_log(); });
+    if (log_->wants_append() && to_sync_.empty() && syncing_.empty() && !append_scheduled_) {
+        append_scheduled_ = true;
+        after(context_.scenario.disk.write_back_us, [this] { append_nothing(); });
     }
 }
 
-void SimReplica::truncate_log() {
-    truncation_scheduled_ = false;
+void SimReplica::append_nothing() {
+    append_scheduled_ = false;
     if (!syncing_.empty() || !to_sync_.empty()) {
         return;  // goes along with what is written anyway
     }

@@ -98,7 +98,7 @@ void SimReplica::crash() {
     machine_.reset();
     log_.reset();
     unanswered_persists_ = undelivered_ = 0;
-    background_scheduled_ = truncation_scheduled_ = diverged_ = false;
+    background_scheduled_ = append_scheduled_ = log_damage_told_ = diverged_ = false;
     inbox_.clear();
     jobs_.clear();
     to_sync_.clear();

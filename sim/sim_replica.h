@@ -116,6 +116,8 @@ class SimReplica final : private replica::NodePort {
     // Every key reads as the model says, with all that is said about it.
     [[nodiscard]] bool holds(const ModelState& model) const;
     [[nodiscard]] consensus::Height executed() const;
+    // Nothing that is known to be damaged in its log is left.
+    [[nodiscard]] bool log_is_whole() const { return log_->damaged_blocks().empty() && !log_->wants_append(); }
 
  private:
     using Job = std::function<void()>;
@@ -189,6 +191,7 @@ class SimReplica final : private replica::NodePort {
     void background();
     void tell_roots();
     void scrub();
+    void scrub_log();
     void begin_fetch();
     void fetch_tick();
     [[nodiscard]] bool step_fetch();
@@ -197,7 +200,7 @@ class SimReplica final : private replica::NodePort {
     void switch_state();
     [[nodiscard]] bool is_of_target(SimStore& state);
     void watch_state(const consensus::Status& status);
-    void truncate_log();
+    void append_nothing();
 
     // The disk.
     SimStore log_store_;
@@ -205,6 +208,7 @@ class SimReplica final : private replica::NodePort {
     std::unique_ptr<SimStore> next_store_;  // the next one, under construction
     bool folder_gone_ = false;              // made anew by who starts the process, never as new (A1)
     std::optional<SimStore::Image> log_image_, kv_image_;
+    std::string state_mark_, image_mark_;  // why the state must not be used, as the folder says
     bool disk_touched_ =
         false;  // something of it was lost, changed or put back: what is read need not be what was written
     std::uint64_t slow_factor_ = 1;
@@ -224,7 +228,8 @@ class SimReplica final : private replica::NodePort {
     std::unique_ptr<replica::StateFetch> fetch_;
     std::unique_ptr<replica::LocalState> local_;
     bool diverged_ = false;  // why it was lost: what is there is of no use to others
-    bool truncation_scheduled_ = false;
+    bool append_scheduled_ = false;
+    bool log_damage_told_ = false;
     std::unique_ptr<replica::Node> node_;
     std::size_t unanswered_persists_ = 0, undelivered_ = 0;  // to the node
     bool background_scheduled_ = false;

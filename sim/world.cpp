@@ -359,13 +359,14 @@ bool World::converged() const {
     });
 }
 
-// It votes and answers again, and what it would answer is what an independent model of the store holds.
+// It votes and answers again, its log is whole, and what it would answer is what an independent model of the store
+// holds.
 bool World::has_converged(const SimReplica& replica) const {
     if (!replica.up() || replica.executed() != chain_.height()) {
         return false;
     }
     const consensus::Status status = replica.node().status();
-    return !status.amnesiac && status.state_lost.empty() && replica.holds(chain_.model());
+    return !status.amnesiac && status.state_lost.empty() && replica.log_is_whole() && replica.holds(chain_.model());
 }
 
 std::string World::lagging() const {
@@ -375,6 +376,7 @@ std::string World::lagging() const {
             text += fmt::format(" replica {} down", replica->id().value);
             continue;
         }
+        text += replica->log_is_whole() ? "" : fmt::format(" the log of replica {} is damaged", replica->id().value);
         const consensus::Status status = replica->node().status();
         text += fmt::format(" replica {}: executed {} view {}/{} prep {} committed {} pending {}", replica->id().value,
                             replica->executed().value, status.entered.value, status.promised.value,

@@ -1,13 +1,12 @@
-// Bit flips: single bits of a replica's data files, anywhere, in a cluster of the crash fault model, where a client
-// believes one replica's word: nobody outvotes a wrong answer. Each flip is first looked at alone (`loyal inspect`);
-// then several at once are met by a replica that starts, is asked, repairs itself, and is inspected again.
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
+// Bit flips: single bits of the data files of two of five replicas, anywhere and in records of every table, in a
+// cluster of the crash fault model, where a client believes one replica's word: nobody outvotes a wrong answer. Each
+// flip is first looked at alone (`loyal inspect`); then several at once are met by a replica that starts, is asked,
+// repairs itself, and is inspected again. Damage of a single record and damage of anything else take turns, because
+// pages that are damaged cost a whole environment, and what was wrong with its records is gone with it.
 #include <algorithm>
 #include <condition_variable>
 #include <cstring>
+#include <map>
 #include <mutex>
 #include <random>
 #include <thread>
@@ -15,59 +14,24 @@
 #include <fmt/format.h>
 
 #include "tests/durability/fleet.h"
+#include "tests/durability/flip_places.h"
 #include "tests/durability/http.h"
 #include "tests/durability/parts.h"
 #include "tests/durability/pump.h"
 
 namespace loyal::durability {
 
-namespace fs = std::filesystem;
 using namespace std::chrono_literals;
 
 namespace {
 
-constexpr std::uint64_t flips_full = 2'000, flips_short = 40;
-constexpr std::uint64_t flips_at_once = 8;
+constexpr std::uint64_t flips_full = 2'000, flips_short = 32;
+constexpr std::uint64_t flips_at_once = 8;  // at each of the two
 constexpr std::uint64_t key_count = 300;
-constexpr std::uint16_t victim = 2;
-
-struct Flip {
-    fs::path file;
-    std::uint64_t offset = 0;
-    std::uint8_t bit = 0;
-};
-
-void flip(const Flip& flip) {
-    const int file = ::open(flip.file.c_str(), O_RDWR | O_CLOEXEC);
-    std::uint8_t byte = 0;
-    const auto at = static_cast<off_t>(flip.offset);
-    if (file < 0 || ::pread(file, &byte, 1, at) != 1) {
-        throw std::runtime_error("cannot read " + flip.file.string());
-    }
-    byte = static_cast<std::uint8_t>(byte ^ (1U << flip.bit));
-    if (::pwrite(file, &byte, 1, at) != 1) {
-        throw std::runtime_error("cannot write " + flip.file.string());
-    }
-    ::close(file);
-}
-
-// Up to the last page that any transaction had (MDB_meta of LMDB 0.9: mm_last_pg of both meta pages): behind it are
-// holes and zeros.
-std::uint64_t used_bytes(const fs::path& file) {
-    constexpr off_t page_bytes = 4096, last_page_at = 136;
-    const int descriptor = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
-    std::uint64_t last = 0;
-    for (off_t meta = 0; meta < 2; ++meta) {
-        std::uint64_t page = 0;
-        if (::pread(descriptor, &page, sizeof page, meta * page_bytes + last_page_at) == sizeof page) {
-            last = std::max(last, page);
-        }
-    }
-    struct stat status {};
-    ::fstat(descriptor, &status);
-    ::close(descriptor);
-    return std::min<std::uint64_t>((last + 1) * page_bytes, static_cast<std::uint64_t>(status.st_size));
-}
+constexpr std::uint16_t victims[] = {3, 4};
+// A replica that lost its log waits for three planned view changes.
+constexpr std::uint64_t rotation_ms = 500;
+constexpr std::chrono::seconds repaired_within = 60s;
 
 // What the replica said about all keys, present and absent, and whole ranges.
 struct Answers {
@@ -85,24 +49,27 @@ class BitFlips {
 
     void run(std::uint64_t flips) {
         fleet_.start_all();
-        report_.check(fleet_.settle().empty(), "three replicas, crash fault model");
+        report_.check(fleet_.settle().empty(), "five replicas, crash fault model");
         write(0);
-        report_.check(fleet_.settle().empty() && ask(true).right > 2 * key_count,
+        report_.check(fleet_.settle().empty() && ask(victims[0], true).right > 2 * key_count,
                       "all keys can be read from the replica");
-        (void)fleet_.stop(victim);
-        report_.check(inspect().first == 0, "its files are found intact");
-        for (std::uint64_t done = 0; done < flips && troubles_.size() < 5 && wrong_.empty(); done += flips_at_once) {
-            one_group();
+        stop_victims();
+        while (flips_ < flips && troubles_.size() < 5 && wrong_.empty()) {
+            one_round();
+            if (rounds_ % 10 == 0) {
+                report_.line(fmt::format("{} flips, {} rounds, {} troubles", flips_, rounds_, troubles_.size()));
+            }
         }
-        while_it_runs();
+        while_they_run();
         say(flips);
     }
 
  private:
     static FleetOptions options() {
         FleetOptions options;
-        options.replicas = 3;
+        options.replicas = 5;
         options.fault_model = consensus::FaultModel::crash;
+        options.recovery_rotation_ms = rotation_ms;
         return options;
     }
 
@@ -117,31 +84,21 @@ class BitFlips {
     }
     void note(const std::string& trouble) {
         if (!trouble.empty()) {
-            troubles_.push_back(fmt::format("group {}: {}", groups_, trouble));
+            troubles_.push_back(fmt::format("round {}: {}", rounds_, trouble));
         }
     }
 
-    [[nodiscard]] std::pair<int, std::string> inspect() const {
+    [[nodiscard]] std::pair<int, std::string> inspect(std::uint16_t victim) const {
         const system_test::Ran ran = system_test::run(
             {(system_test::program_folder() / "loyal").string(), "inspect", fleet_.data(victim).string()});
         return {ran.exit, ran.out + ran.error};
     }
-
-    [[nodiscard]] Flip choose() {
-        std::vector<fs::path> files;
-        for (const auto& entry : fs::recursive_directory_iterator(fleet_.data(victim))) {
-            if (entry.path().filename() == "data.mdb") {
-                files.push_back(entry.path());
-            }
-        }
-        std::sort(files.begin(), files.end());
-        // Each environment alike: the state is smaller than the log.
-        const fs::path& file = files.at(random_() % files.size());
-        return {file, random_() % used_bytes(file), static_cast<std::uint8_t>(random_() % 8)};
+    [[nodiscard]] std::uint16_t http_port(std::uint16_t victim) const {
+        return fleet_.cluster().replicas[victim].http_port;
     }
 
     // Through that replica alone; with `linearizable`, some through the cluster as well.
-    [[nodiscard]] Answers ask(bool linearizable) {
+    [[nodiscard]] Answers ask(std::uint16_t victim, bool linearizable) {
         struct Question {
             kvstore::Range range;
             std::vector<std::pair<Bytes, Bytes>> items;  // what is right
@@ -182,7 +139,7 @@ class BitFlips {
                 idle.wait(lock, [&] { return open < 200; });
                 ++open;
             }
-            const auto take = [&answers, &mutex, &idle, &open, &question](const client::ReadResult& result) {
+            const auto take = [&answers, &mutex, &idle, &open, &question, victim](const client::ReadResult& result) {
                 const std::lock_guard lock(mutex);
                 std::vector<std::pair<Bytes, Bytes>> items;
                 for (const kvstore::Item& item : result.range.items) {
@@ -193,8 +150,9 @@ class BitFlips {
                 } else if (items == question.items) {
                     ++answers.right;
                 } else {
-                    answers.wrong.push_back(fmt::format("{} items instead of {} from {}", items.size(),
-                                                        question.items.size(), string_of(question.range.begin)));
+                    answers.wrong.push_back(fmt::format("replica {}: {} items instead of {} from {}", victim,
+                                                        items.size(), question.items.size(),
+                                                        string_of(question.range.begin)));
                 }
                 --open;
                 idle.notify_all();
@@ -217,80 +175,170 @@ class BitFlips {
         return answers;
     }
 
-    // The replica is stopped before and after.
-    void one_group() {
-        ++groups_;
+    // ---- A round: the victims are stopped before and after
+
+    void one_round() {
+        ++rounds_;
+        for (const std::uint16_t victim : victims) {
+            damaged_[victim] = damage(victim);
+        }
+        for (const std::uint16_t victim : victims) {
+            fleet_.start(victim);
+        }
+        for (const std::uint16_t victim : victims) {
+            (void)system_test::eventually(
+                [&] { return !http_get(http_port(victim), "/health").empty() || !fleet_.running(victim); }, 10s);
+            refused_ += ask(victim, true).refused;
+        }
+        write(rounds_);
+        bool back = true;
+        for (const std::uint16_t victim : victims) {
+            back = wait_until_repaired(victim) && back;
+        }
+        note(back ? fleet_.settle() : "");
+        for (const std::uint16_t victim : victims) {
+            const Answers answers = ask(victim, true);
+            note(answers.refused == 0 ? ""
+                                      : fmt::format("replica {}: {} questions are not answered after the repair",
+                                                    victim, answers.refused));
+        }
+        stop_victims();
+    }
+
+    // Each flip alone, then all of them. True if some were noticed.
+    [[nodiscard]] bool damage(std::uint16_t victim) {
+        std::vector<FlipPlace> places;
         bool any = false;
-        std::vector<Flip> flips;
         for (std::uint64_t i = 0; i < flips_at_once; ++i) {
-            flips.push_back(choose());
-            flip(flips.back());
-            const auto [exit, text] = inspect();
-            flip(flips.back());
+            places.push_back(rounds_ % 2 == 0 ? anywhere(fleet_.data(victim), random_)
+                                              : in_record(fleet_.data(victim), turn_++, random_));
+            const FlipPlace& place = places.back();
+            flip(place);
+            const auto [exit, text] = inspect(victim);
+            flip(place);
             ++flips_;
             any = any || exit != 0;
             noticed_ += exit != 0 ? 1U : 0U;
             dead_ += exit == 0 ? 1U : 0U;
             crashed_ += text.find("signal") != std::string::npos || text.find("crash") != std::string::npos ? 1U : 0U;
+            if (!place.table.empty()) {
+                ++in_table_[place.table];
+                note(exit != 0 ? ""
+                               : fmt::format("inspection does not notice bit {} at {} of {}, in a record of table {}",
+                                             place.bit, place.offset, place.file.string(), place.table));
+            }
         }
-        for (const Flip& each : flips) {
-            flip(each);
+        for (const FlipPlace& place : places) {
+            flip(place);
         }
-        fleet_.start(victim);
-        const std::uint16_t port = fleet_.cluster().replicas[victim].http_port;
-        (void)system_test::eventually([&] { return !http_get(port, "/health").empty() || !fleet_.running(victim); },
-                                      10s);
-        refused_ += ask(true).refused;
-        write(groups_);
-        note(fleet_.settle(30s));
-        const Answers answers = ask(true);
-        note(answers.refused == 0 ? ""
-                                  : fmt::format("{} questions are not answered after the repair", answers.refused));
-        if (!fleet_.running(victim)) {
-            note(fmt::format("the replica ended with {}: {}", fleet_.wait_for_end(victim, 1s),
-                             fleet_.last_words(victim)));
-            return;
-        }
-        note(fleet_.stop(victim) ? "" : "it did not stop in order");
-        const auto [exit, text] = inspect();
-        note(exit == 0 ? "" : "damage is left: " + text.substr(0, 300));
-        repaired_ += any && exit == 0 ? 1U : 0U;
-        damaged_groups_ += any ? 1U : 0U;
+        return any;
     }
 
-    // Rot in records of a replica that serves.
-    void while_it_runs() {
-        fleet_.start(victim);
+    // It serves, says nothing of damage, and has read all of its log and state again since.
+    [[nodiscard]] bool wait_until_repaired(std::uint16_t victim) {
+        const auto whole = [&] {
+            const auto row = fleet_.status().at(victim);
+            const bool serves = row.is_object() && (row["role"] == "primary" || row["role"] == "backup");
+            return serves && row["alarms"].empty();
+        };
+        const auto rounds = [&] {
+            return std::pair(metric(http_port(victim), "loyal_scrub_rounds_total").value_or(0),
+                             metric(http_port(victim), "loyal_log_scrub_rounds_total").value_or(0));
+        };
+        const auto begun = std::chrono::steady_clock::now();
+        const auto left = [&] {
+            return std::chrono::duration_cast<std::chrono::seconds>(repaired_within -
+                                                                    (std::chrono::steady_clock::now() - begun));
+        };
+        bool back = true;
+        for (int times = 0; back && times < 2; ++times) {  // the second time with nothing left to be found
+            const auto before = rounds();
+            back = system_test::eventually(
+                [&] {
+                    const auto now = rounds();
+                    return !fleet_.running(victim) || (now.first > before.first + 1 && now.second > before.second + 1);
+                },
+                left());
+            back = back && system_test::eventually([&] { return !fleet_.running(victim) || whole(); }, left());
+        }
+        slowest_s_ = std::max(slowest_s_, seconds_since(begun));
+        if (!fleet_.running(victim)) {
+            note(fmt::format("replica {} ended with {}: {}", victim, fleet_.wait_for_end(victim, 1s),
+                             fleet_.last_words(victim)));
+            return false;
+        }
+        if (!back) {
+            const auto row = fleet_.status().at(victim);
+            note(fmt::format("replica {} is not repaired in time: {}", victim,
+                             row.is_object() ? row["role"].dump() + " " + row["alarms"].dump() : "no answer"));
+        }
+        return back;
+    }
+
+    void stop_victims() {
+        for (const std::uint16_t victim : victims) {
+            if (!fleet_.running(victim)) {
+                continue;
+            }
+            const auto count = [&](const char* name) {
+                return static_cast<std::uint64_t>(metric(http_port(victim), name).value_or(0));
+            };
+            states_ += count("loyal_state_repairs_total");
+            blocks_ += count("loyal_log_blocks_repaired_total");
+            records_ += count("loyal_log_records_mended_total");
+            note(fleet_.stop(victim) ? "" : fmt::format("replica {} did not stop in order", victim));
+            const auto [exit, text] = inspect(victim);
+            note(exit == 0 ? "" : fmt::format("replica {}: damage is left: {}", victim, text.substr(0, 300)));
+            repaired_ += damaged_[victim] && exit == 0 ? 1U : 0U;
+            damaged_folders_ += std::exchange(damaged_[victim], false) ? 1U : 0U;
+        }
+    }
+
+    // Rot in records of replicas that serve.
+    void while_they_run() {
+        for (const std::uint16_t victim : victims) {
+            fleet_.start(victim);
+        }
         note(fleet_.settle());
         for (std::uint64_t round = 0; round < (settings_.full ? 20U : 2U); ++round) {
+            const std::uint16_t victim = victims[round % std::size(victims)];
             const Result<std::string> rot = fleet_.control(victim, "disk rot=20");
             note(rot ? "" : rot.error().message);
-            (void)ask(true);
+            (void)ask(victim, true);
             write(1'000 + round);
-            (void)system_test::eventually([&] { return ask(false).refused == 0; }, 30s);
-            note(fleet_.settle());
+            note(wait_until_repaired(victim) ? fleet_.settle() : "");
+            note(ask(victim, true).refused == 0 ? "" : "questions are not answered after rot");
             ++rot_rounds_;
         }
-        note(fleet_.stop(victim) ? "" : "it did not stop in order");
-        fleet_.start(victim);
-        note(fleet_.settle());
-        note(ask(true).refused == 0 ? "" : "questions are not answered after rot");
+        for (const std::uint16_t victim : victims) {
+            damaged_[victim] = rot_rounds_ > 0;
+        }
+        stop_victims();
     }
 
     void say(std::uint64_t flips) {
         report_.line(
             fmt::format("seed {}: {} of {} flips: {} noticed by inspection ({} where LMDB crashes), {} in dead bytes",
                         settings_.seed, flips_, flips, noticed_, crashed_, dead_));
+        std::string tables;
+        for (const auto& [table, count] : in_table_) {
+            tables += fmt::format("{}{} {}", tables.empty() ? "" : ", ", table, count);
+        }
+        report_.line("of these in records: " + tables);
         report_.line(
-            fmt::format("{} groups of {} met by a replica that starts, {} with live damage; {} questions refused "
-                        "meanwhile; {} rounds of rot in 20 records while it ran",
-                        groups_, flips_at_once, damaged_groups_, refused_, rot_rounds_));
+            fmt::format("{} rounds of {} met by each of two replicas that start; {} questions refused meanwhile; {} "
+                        "rounds of rot in 20 records while they ran",
+                        rounds_, flips_at_once, refused_, rot_rounds_));
+        report_.line(
+            fmt::format("repaired: {} states, {} blocks and {} other records of logs in place; the slowest "
+                        "replica took {:.1f} s",
+                        states_, blocks_, records_, slowest_s_));
         report_.check(wrong_.empty(), fmt::format("{} wrong answers", wrong_.size()));
         report_.check(
-            damaged_groups_ > 0 && repaired_ == damaged_groups_,
+            damaged_folders_ > 0 && repaired_ == damaged_folders_,
             fmt::format("{} of {} damaged folders were repaired: inspection finds nothing, the state is the others'",
-                        repaired_, damaged_groups_));
-        report_.check(troubles_.empty(), "every replica came back");
+                        repaired_, damaged_folders_));
+        report_.check(troubles_.empty(), "every flip in a record was noticed, every replica came back");
         for (const auto* texts : {&wrong_, &troubles_}) {
             for (std::size_t i = 0; i < std::min<std::size_t>(texts->size(), 10); ++i) {
                 report_.line((*texts)[i]);
@@ -302,8 +350,11 @@ class BitFlips {
     Report& report_;
     std::mt19937_64 random_;
     Fleet fleet_;
-    std::uint64_t groups_ = 0, flips_ = 0, noticed_ = 0, dead_ = 0, crashed_ = 0, refused_ = 0, repaired_ = 0,
-                  damaged_groups_ = 0, rot_rounds_ = 0;
+    std::uint64_t rounds_ = 0, turn_ = 0, flips_ = 0, noticed_ = 0, dead_ = 0, crashed_ = 0, refused_ = 0,
+                  repaired_ = 0, damaged_folders_ = 0, rot_rounds_ = 0, states_ = 0, blocks_ = 0, records_ = 0;
+    double slowest_s_ = 0;
+    std::map<std::string, std::uint64_t> in_table_;
+    std::map<std::uint16_t, bool> damaged_;
     std::vector<std::string> wrong_, troubles_;
 };
 

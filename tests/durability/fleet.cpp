@@ -41,6 +41,7 @@ config::Cluster make_cluster(const fs::path& folder, const FleetOptions& options
     cluster.timers.order_latency_ms = options.order_latency_ms;
     cluster.timers.progress_min_ms = options.progress_min_ms;
     cluster.timers.tenure_ms = options.tenure_ms;
+    cluster.timers.recovery_rotation_ms = options.recovery_rotation_ms;
     std::ofstream(folder / "cluster.toml", std::ios::binary | std::ios::trunc) << config::render_cluster(cluster);
     Result<config::Cluster> read = config::load_cluster(folder);
     if (!read) {

@@ -27,7 +27,8 @@ struct FleetOptions {
     std::uint64_t checkpoint_interval = 64;
     std::uint64_t log_quota_bytes = 0;
     // As the defaults, but that a primary stays until it is deposed.
-    std::uint64_t heartbeat_ms = 50, order_latency_ms = 50, progress_min_ms = 400, tenure_ms = 0;
+    std::uint64_t heartbeat_ms = 50, order_latency_ms = 50, progress_min_ms = 400, tenure_ms = 0,
+                  recovery_rotation_ms = 10'000;
     // Where the data folder of a replica goes; empty: below the cluster's folder.
     std::function<std::filesystem::path(std::uint16_t)> data;
 };

@@ -36,7 +36,7 @@ TEST(ClusterFile, comes_back_as_it_was_written) {
     cluster.window = 3;
     cluster.epoch = 9;
     cluster.log_quota_bytes = std::uint64_t{1} << 37;
-    cluster.timers = {11, 12, 13, 14, 15, 16, false, 6.5, 17, 18};
+    cluster.timers = {11, 12, 13, 14, 15, 16, false, 6.5, 17, 18, 19};
     cluster.replicas[1].advertise = "host-b.example";
     cluster.replicas[1].listen = "0.0.0.0";
     cluster.replicas[2].advertise = cluster.replicas[2].listen = "fd00::2";
@@ -59,6 +59,7 @@ TEST(ClusterFile, comes_back_as_it_was_written) {
     EXPECT_EQ(read->timers.phi_threshold, 6.5);
     EXPECT_EQ(read->timers.tenure_ms, 17U);
     EXPECT_EQ(read->timers.tenure_blocks, 18U);
+    EXPECT_EQ(read->timers.recovery_rotation_ms, 19U);
     ASSERT_EQ(read->replicas.size(), 4U);
     EXPECT_EQ(read->replicas[1].advertise, "host-b.example");
     EXPECT_EQ(read->replicas[1].listen, "0.0.0.0");
@@ -117,6 +118,7 @@ TEST(ClusterFile, optional_fields_have_the_documented_defaults) {
     EXPECT_EQ(read->timers.phi_threshold, 8.0);
     EXPECT_EQ(read->timers.tenure_ms, 30'000U);
     EXPECT_EQ(read->timers.tenure_blocks, 50'000U);
+    EXPECT_EQ(read->timers.recovery_rotation_ms, 10'000U);
     EXPECT_EQ(read->log_quota_bytes, 0U);
     EXPECT_FALSE(read->experiments);
     EXPECT_EQ(read->replicas[0].listen, "127.0.0.1");

@@ -85,6 +85,8 @@ class TestCluster {
     void root_all(std::size_t replica);       // computes the roots that are due
     void corrupt_state(std::size_t replica);  // bad memory: what it executes next is not what the others have
     void lose_state(std::size_t replica, const std::string& why);  // its driver found damage
+    // Its driver cannot read these committed blocks in the log any more.
+    void log_damaged(std::size_t replica, std::vector<BlockRef> blocks);
     // S6 at once: the state that was last asked for, as some replica kept it; a new core starts from it. False when
     // nothing was asked for, nobody has that state, or the state does not hold the block that was named.
     bool install(std::size_t replica);

@@ -66,6 +66,11 @@ void TestCluster::lose_state(std::size_t replica, const std::string& why) {
     end_batch(replica);
 }
 
+void TestCluster::log_damaged(std::size_t replica, std::vector<BlockRef> blocks) {
+    step(replica, LogDamaged{std::move(blocks)});
+    end_batch(replica);
+}
+
 void TestCluster::apply_checkpoint(std::size_t replica, const Effect& effect) {
     Replica& self = replicas[replica];
     if (const auto* fetch = std::get_if<FetchState>(&effect)) {

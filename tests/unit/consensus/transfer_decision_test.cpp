@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <set>
 
 #include "tests/unit/consensus/checkpoint_schedules.h"
 
@@ -265,6 +266,104 @@ TEST(LostRecord, a_vote_is_repeated_when_its_block_was_fetched_again) {
     EXPECT_EQ(cluster.status(0).entered, View(0));
     cluster.check_agreement();
 }
+
+// Committed blocks that rotted in a log whose state is in order.
+class LostBlocks : public ::testing::TestWithParam<FaultModel> {
+ protected:
+    explicit LostBlocks(const std::vector<std::string>& rules_off = {})
+        : cluster_(checkpoint_shape(rules_off, {}, GetParam())) {
+        EXPECT_TRUE(write_until(cluster_, Height(3 * step), all_));
+        cut(cluster_);
+        const Height committed = cluster_.status(self_).committed.height;
+        for (const std::uint64_t below : {7U, 6U, 1U}) {
+            lost_.push_back(cluster_.replicas[self_].executed_ever.at(committed.minus(below))->ref());
+        }
+    }
+    [[nodiscard]] std::size_t stored(const crypto::Digest& id) const {
+        const auto& log = cluster_.replicas[self_].log;
+        return static_cast<std::size_t>(std::count_if(log.begin(), log.end(), [&](const LogRecord& record) {
+            const auto* block = std::get_if<BlockRecord>(&record);
+            return block != nullptr && block->block->id == id;
+        }));
+    }
+    [[nodiscard]] std::vector<Packet> questions() const {
+        std::vector<Packet> asked = cluster_.sent_by(self_);
+        std::erase_if(asked, [](const Packet& packet) { return !std::holds_alternative<Fetch>(packet.message); });
+        return asked;
+    }
+    TestCluster cluster_;
+    Members all_ = all_of(cluster_);
+    std::size_t self_ = cluster_.shape.n - 1;
+    std::vector<BlockRef> lost_;  // lowest first; the last one is still in memory
+};
+
+TEST_P(LostBlocks, are_asked_for_and_stored_again) {
+    const std::size_t before = stored(lost_[0].id), recent = stored(lost_[2].id);
+    cluster_.log_damaged(self_, {{lost_[0].height.minus(1), {}}, lost_[0], lost_[1], lost_[2]});
+    EXPECT_EQ(stored(lost_[2].id), recent + 1) << "without asking anybody";
+    EXPECT_EQ(stored(lost_[0].id), before);
+    ASSERT_TRUE(run_until(cluster_, all_, [&] { return stored(lost_[0].id) > before; }));
+    EXPECT_EQ(stored(lost_[0].id), before + 1);
+    EXPECT_EQ(stored(lost_[1].id), before + 1) << "the same answer held it";
+    const std::size_t asked = questions().size();
+    cluster_.run(500);
+    EXPECT_EQ(questions().size(), asked) << "nothing is missing any more";
+    EXPECT_EQ(stored(lost_[0].id), before + 1);
+    cluster_.check_agreement();
+}
+
+TEST_P(LostBlocks, peers_are_asked_in_turn_and_not_all_the_time_until_one_answers) {
+    const std::size_t before = stored(lost_[0].id);
+    cluster_.log_damaged(self_, {lost_[0]});
+    const auto asked_before = questions().size();
+    cluster_.run(100, {self_});  // a second; nobody hears it
+    const auto asked = questions();
+    std::set<std::size_t> peers;
+    for (std::size_t i = asked_before; i < asked.size(); ++i) {
+        const auto& fetch = std::get<Fetch>(asked[i].message);
+        EXPECT_EQ(fetch.from, lost_[0].height);
+        peers.insert(asked[i].to.value);
+    }
+    EXPECT_EQ(peers.size(), cluster_.shape.n - 1);
+    EXPECT_GE(asked.size() - asked_before, 3U);
+    EXPECT_LE(asked.size() - asked_before, 6U);
+    EXPECT_EQ(stored(lost_[0].id), before);
+    ASSERT_TRUE(run_until(cluster_, all_, [&] { return stored(lost_[0].id) > before; }));
+}
+
+TEST_P(LostBlocks, another_block_of_that_height_is_not_stored) {
+    cluster_.log_damaged(self_, {lost_[0]});
+    const BlockPtr real = cluster_.replicas[0].executed_ever.at(lost_[0].height);
+    Blocks lie;
+    lie.blocks = {cluster_.block(0, View(0), {lost_[0].height.minus(1), real->header.parent}, Hlc(), "another")};
+    ASSERT_TRUE(cluster_.inject(0, self_, lie));
+    cluster_.end_batch(self_);
+    EXPECT_EQ(stored(lie.blocks[0]->id), 0U);
+    const std::size_t before = stored(lost_[0].id);
+    ASSERT_TRUE(run_until(cluster_, all_, [&] { return stored(lost_[0].id) > before; }));
+}
+
+TEST_P(LostBlocks, a_replica_without_its_state_repairs_its_log_as_well) {
+    const std::size_t before = stored(lost_[0].id);
+    cluster_.lose_state(self_, "rot");
+    cluster_.log_damaged(self_, {lost_[0]});
+    ASSERT_TRUE(run_until(cluster_, all_, [&] { return stored(lost_[0].id) > before; }));
+}
+
+class LostBlocksForEver : public LostBlocks {
+ protected:
+    LostBlocksForEver() : LostBlocks({"A6-repair"}) {}
+};
+
+TEST_P(LostBlocksForEver, stay_lost_without_the_rule) {
+    const std::size_t before = stored(lost_[0].id);
+    cluster_.log_damaged(self_, lost_);
+    cluster_.run(500);
+    EXPECT_EQ(stored(lost_[0].id), before);
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, LostBlocks, ::testing::Values(FaultModel::byzantine, FaultModel::crash));
+INSTANTIATE_TEST_SUITE_P(Models, LostBlocksForEver, ::testing::Values(FaultModel::byzantine));
 
 }  // namespace
 }  // namespace loyal::consensus::test

@@ -107,7 +107,7 @@ TEST_F(LogCheckpoint, a_rotten_certificate_is_done_without) {
 TEST_F(LogCheckpoint, truncation_keeps_the_proof_of_the_stable_one) {
     grow(200, 3);
     log_->release_below(Height(180));
-    while (log_->truncating()) {
+    while (log_->wants_append()) {
         must(log_->append({}));
     }
     log_.reopen();

@@ -124,6 +124,40 @@ TEST_F(DataFolderTest, the_file_that_names_the_generation_is_believed_only_whole
     }
 }
 
+// A process that found its state wrong and ended before it had another one.
+TEST_F(DataFolderTest, a_state_that_was_found_wrong_is_lost_until_another_one_is_in_force) {
+    create();
+    ASSERT_TRUE(open_data_folder(cluster_, 0, data()));
+    ASSERT_TRUE(mark_lost(data(), first_generation, "diverged: of another root"));
+    for (int starts = 0; starts < 2; ++starts) {
+        auto opened = open_data_folder(cluster_, 0, data());
+        ASSERT_TRUE(opened) << opened.error().message;
+        EXPECT_EQ(opened->recovered.state_lost, "diverged: of another root");
+        EXPECT_FALSE(opened->state.machine);
+        EXPECT_TRUE(opened->state.checkpoints) << "of use to the transfer";
+        EXPECT_FALSE(opened->recovered.voting.amnesiac);
+    }
+    fs::copy(data() / "state.1", data() / "state.2", fs::copy_options::recursive);
+    ASSERT_TRUE(put_in_force(data(), 2));
+    auto opened = open_data_folder(cluster_, 0, data());
+    ASSERT_TRUE(opened) << opened.error().message;
+    EXPECT_EQ(opened->recovered.state_lost, "");
+    EXPECT_TRUE(opened->state.machine);
+    EXPECT_FALSE(fs::exists(data() / "state.lost")) << "it says something of the state before";
+}
+
+TEST_F(DataFolderTest, a_mark_that_cannot_be_read_counts) {
+    create();
+    ASSERT_TRUE(open_data_folder(cluster_, 0, data()));
+    for (const char* text : {"", "x\n", "7 later\n", "1"}) {
+        fs::remove(data() / "state.lost");
+        ASSERT_TRUE(write_new_file(data() / "state.lost", view_of(text), 0600));
+        auto opened = open_data_folder(cluster_, 0, data());
+        ASSERT_TRUE(opened) << opened.error().message;
+        EXPECT_NE(opened->recovered.state_lost, "") << '"' << text << '"';
+    }
+}
+
 TEST_F(DataFolderTest, a_state_under_construction_stays_and_older_ones_go) {
     create();
     ASSERT_TRUE(open_data_folder(cluster_, 0, data()));

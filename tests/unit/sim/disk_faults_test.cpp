@@ -152,6 +152,51 @@ TEST_P(DiskFaultsTest, rot_in_the_log_is_found_at_the_next_start) {
     (void)run(quiet(), plan);
 }
 
+// What has rotted in the log of a replica that runs on: the end of a run asks for a log without damage.
+std::vector<FaultEvent> log_rots_while_it_runs() {
+    std::vector<FaultEvent> plan;
+    for (std::uint64_t i = 0; i < 24; ++i) {
+        FaultEvent rot;
+        rot.at = (1'000 + 60 * i) * ms;
+        rot.kind = FaultKind::rot;
+        rot.a = 2;
+        rot.b = static_cast<std::uint16_t>(i % 2);
+        rot.arg = static_cast<std::int64_t>(DiskPart::log);
+        plan.push_back(rot);
+    }
+    return plan;
+}
+
+TEST_P(DiskFaultsTest, rot_in_the_log_is_repaired_while_the_replica_runs) {
+    const RunResult result = run(quiet(), log_rots_while_it_runs());
+    EXPECT_EQ(result.numbers.amnesias, 0U) << "what it voted for it still knows";
+    EXPECT_EQ(result.numbers.crashes, 0U);
+}
+
+TEST_P(DiskFaultsTest, rot_in_the_log_stays_without_the_rule) {
+    Scenario scenario = quiet();
+    scenario.core.rules_off = {"A6-repair"};
+    scenario.plan = log_rots_while_it_runs();
+    const RunResult result = run_scenario(scenario);
+    EXPECT_FALSE(result.passed);
+    EXPECT_NE(result.failure.find("the log of replica 2 is damaged"), std::string::npos) << result.failure;
+}
+
+// A replica that knows that its state is wrong knows it after a crash, too.
+TEST_P(DiskFaultsTest, a_state_that_was_found_damaged_is_not_believed_by_the_next_process) {
+    std::vector<FaultEvent> plan;
+    for (std::uint64_t i = 0; i < 12; ++i) {
+        plan.push_back(event((1'000 + 20 * i) * ms, FaultKind::rot, 2, state, 0, static_cast<std::uint16_t>(i % 2)));
+    }
+    for (std::uint64_t i = 0; i < 20; ++i) {
+        plan.push_back(event((1'150 + 30 * i) * ms, FaultKind::crash, 2));
+        plan.push_back(event((1'160 + 30 * i) * ms, FaultKind::restart, 2));
+    }
+    const RunResult result = run(quiet(), plan);
+    EXPECT_GE(result.numbers.installs, 1U);
+    EXPECT_EQ(result.numbers.amnesias, 0U);
+}
+
 TEST_P(DiskFaultsTest, a_disk_that_fails_one_operation_in_ten_costs_nothing_but_restarts) {
     const RunResult result = run(quiet(), {event(200 * ms, FaultKind::bad_disk, 1, 100'000, trouble_all)});
     EXPECT_GE(result.numbers.crashes, 3U);
