@@ -16,8 +16,8 @@ struct DiskUse {
     std::uint64_t free_bytes = 0;
     std::uint64_t total_bytes = 0;  // of the file system
     std::uint64_t log_bytes = 0;
-    std::uint64_t kv_bytes = 0;            // of the state: allocated, all generations
-    std::uint64_t kv_largest_bytes = 0;    // of the largest generation: each has a file, and a quota, of its own
+    std::uint64_t kv_bytes = 0;          // of the state: allocated, all generations
+    std::uint64_t kv_largest_bytes = 0;  // of the largest generation: each has a file, and a quota, of its own
     std::vector<consensus::BlockRef> log_damaged = {};  // committed blocks of the own log that cannot be read
     kvstore::LogRepairs log_repairs = {};
 };
