@@ -121,6 +121,9 @@ bool Fleet::running(std::uint16_t id) const {
 }
 
 int Fleet::wait_for_end(std::uint16_t id, std::chrono::seconds limit) {
+    if (processes_[id] == nullptr) {
+        return -1;  // told before
+    }
     const system_test::Ran ran = processes_.at(id)->finish(limit);
     words_[id] = ran.out + ran.error;
     processes_[id].reset();
