@@ -169,7 +169,7 @@ void SimReplica::fetch_state(const consensus::FetchState& target) {
         fetch_->want(target.checkpoint);
         return background_soon();
     }
-    if (!fetch_ && next_store_ && target_ && is_of_target(*next_store_)) {
+    if (!fetch_ && next_store_ && target_ && is_of_target(*next_store_).value_or(false)) {
         return;  // about to be put in force; the core that comes with it asks again
     }
     target_ = target;
@@ -189,7 +189,7 @@ void SimReplica::begin_fetch() {
     }
     if (!next_store_) {
         next_store_ = new_state_store();
-    } else if (is_of_target(*next_store_)) {
+    } else if (is_of_target(*next_store_).value_or(false)) {
         return install();
     }
     auto builder = kvstore::StateBuilder::begin(*next_store_, checkpoint_options(), target_->checkpoint);
@@ -250,7 +250,10 @@ bool SimReplica::step_fetch() {
         fetch_.reset();
         builder_.reset();
         local_.reset();
-        if (is_of_target(*next_store_)) {
+        const Result<bool> right = is_of_target(*next_store_);
+        if (!right) {
+            fetch_failed(right.error());
+        } else if (*right) {
             install();
         }
         return false;
@@ -259,11 +262,12 @@ bool SimReplica::step_fetch() {
 }
 
 // The state under the root holds the id of its block: a header of another block is a lie, and another one is waited
-// for.
-bool SimReplica::is_of_target(SimStore& state) {
-    const auto machine = kvstore::StateMachine::open(state, context_.state_options);
-    return machine && (*machine)->executed_block().height == target_->checkpoint.height &&
-           (*machine)->executed_block().id == consensus::header_id(context_.membership.context, target_->block);
+// for. A state that cannot be opened says nothing of the header.
+Result<bool> SimReplica::is_of_target(SimStore& state) {
+    return kvstore::StateMachine::open(state, context_.state_options).map([this](const auto& machine) {
+        return machine->executed_block().height == target_->checkpoint.height &&
+               machine->executed_block().id == consensus::header_id(context_.membership.context, target_->block);
+    });
 }
 
 // What was built is not the target: from the beginning. Anything else is the disk's.

@@ -198,7 +198,7 @@ class SimReplica final : private replica::NodePort {
     void fetch_failed(const Error& error);
     void install();
     void switch_state();
-    [[nodiscard]] bool is_of_target(SimStore& state);
+    [[nodiscard]] Result<bool> is_of_target(SimStore& state);
     void watch_state(const consensus::Status& status);
     void append_nothing();
 
