@@ -59,6 +59,11 @@ class ConsensusLog {
     // written; after a failed sync the process must end, because nobody knows what the disk holds.
     [[nodiscard]] virtual Result<void> append(const std::vector<consensus::Persist>& group) = 0;
 
+    // At a start, with the block that an intact state is complete for: in a log that was lost and made anew the
+    // committed chain begins above that block, because what lies below is in the state, and the peers may have
+    // forgotten it. Nothing happens in a log that knows of committed blocks, or of that one. Errors as of append().
+    [[nodiscard]] virtual Result<void> begin_above(const consensus::BlockRef& /*executed*/) { return {}; }
+
     // `executed` is the block that the state is complete for when the core starts: the state store's, or the highest
     // that was executed again since. `executed_digests` and `roots` are left to the caller. `committed` is the highest
     // block whose chain from `executed` on is here. Blocks of the voted chain that are damaged or missing are left out:

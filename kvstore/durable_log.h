@@ -39,6 +39,7 @@ class DurableLog final : public ConsensusLog {
     [[nodiscard]] consensus::Recovered votes() const;
 
     Result<void> append(const std::vector<consensus::Persist>& group) override;
+    Result<void> begin_above(const consensus::BlockRef& executed) override;
     Result<consensus::Recovered> recover(const consensus::BlockRef& executed) const override;
     Result<std::optional<consensus::BlockPtr>> block(const crypto::Digest& id) const override;
     Result<std::optional<consensus::BlockPtr>> committed_block(consensus::Height height) const override;
@@ -98,6 +99,7 @@ class DurableLog final : public ConsensusLog {
     // ---- Appending: log_append.cpp
     [[nodiscard]] Result<void> write_block(WriteTxn& txn, const consensus::BlockRecord& record, Draft& draft) const;
     [[nodiscard]] Result<void> write_record(WriteTxn& txn, const consensus::LogRecord& record, Draft& draft) const;
+    [[nodiscard]] Draft new_draft() const;
     [[nodiscard]] Result<void> write_mark(WriteTxn& txn, Draft& draft) const;
     [[nodiscard]] Result<void> finish(WriteTxn& txn, Draft& draft);
 

@@ -57,20 +57,45 @@ Result<void> DurableLog::write_mark(WriteTxn& txn, Draft& draft) const {
     return txn.append(records_table, key, seal_mark(key)).map([&] { ++draft.next; });
 }
 
+DurableLog::Draft DurableLog::new_draft() const {
+    Draft draft;
+    draft.next = next_;
+    draft.first = first_;
+    draft.voting = voting_;
+    const std::shared_lock guard(mutex_);
+    draft.base = index_.base();
+    return draft;
+}
+
+// Only beside lost votes: a log that is short because it is young has its blocks, or they come with the next commit.
+Result<void> DurableLog::begin_above(const consensus::BlockRef& executed) {
+    {
+        const std::shared_lock guard(mutex_);
+        const bool made_anew = voting_ && voting_->amnesiac && index_.committed().height <= index_.base().height;
+        if (!made_anew || executed.height <= index_.base().height || index_.block(executed.id) != nullptr) {
+            return {};
+        }
+    }
+    auto begun = store_.begin_write();
+    if (!begun) {
+        return tl::unexpected(begun.error());
+    }
+    Draft draft = new_draft();
+    draft.base = executed;
+    draft.changes.emplace_back([executed](LogIndex& index) -> Result<void> {
+        index.raise_base(executed);
+        return {};
+    });
+    return write_mark(**begun, draft).and_then([&] { return finish(**begun, draft); });
+}
+
 Result<void> DurableLog::append(const std::vector<consensus::Persist>& group) {
     auto begun = store_.begin_write();
     if (!begun) {
         return tl::unexpected(begun.error());
     }
     WriteTxn& txn = **begun;
-    Draft draft;
-    draft.next = next_;
-    draft.first = first_;
-    draft.voting = voting_;
-    {
-        const std::shared_lock guard(mutex_);
-        draft.base = index_.base();
-    }
+    Draft draft = new_draft();
     for (const consensus::Persist& persist : group) {
         for (const consensus::LogRecord& record : persist.records) {
             if (auto written = write_record(txn, record, draft); !written) {

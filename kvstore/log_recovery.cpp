@@ -257,11 +257,7 @@ Result<void> DurableLog::repair(const std::vector<Bytes>& unreadable_keys) {
     if (!begun) {
         return tl::unexpected(begun.error());
     }
-    Draft draft;
-    draft.next = next_;
-    draft.first = first_;
-    draft.base = index_.base();
-    draft.voting = voting_;
+    Draft draft = new_draft();
     if (!votes_lost_.empty()) {
         damage_.add("the voting state cannot be trusted: " + votes_lost_);
         draft.voting = voting_.value_or(genesis_voting(consensus::genesis_block(context_)));

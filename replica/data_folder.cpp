@@ -313,6 +313,11 @@ StartResult<void> recover(const config::Cluster& cluster, OpenedData& data) {
             }
         }
     }
+    if (data.state.machine && lost.empty()) {
+        if (auto begun = data.log->begin_above(data.state.machine->executed_block()); !begun) {
+            return refuse(begun.error());
+        }
+    }
     auto recovered = data.state.machine ? recover_with(data.state, *data.log) : recover_without_state(*data.log);
     if (!recovered) {
         return refuse(recovered.error());

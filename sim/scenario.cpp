@@ -11,7 +11,7 @@ namespace {
 
 using consensus::FaultModel;
 
-enum Stream : std::uint64_t { shape_stream = 1, plan_stream = 2 };
+enum Stream : std::uint64_t { shape_stream = 1, plan_stream = 2, checkpoint_stream = 3 };
 
 constexpr std::array<Timing, 8> timings{Timing::partial,     Timing::partial,     Timing::partial,
                                         Timing::partial,     Timing::partial,     Timing::synchronous,
@@ -52,7 +52,7 @@ void shape_cluster(Scenario& s, Random& random, const Mix& mix) {
         s.window = random.pick(std::array<std::uint64_t, 4>{1, 1, 2, 3});
         s.checkpoint_interval = 4 * s.window * random.pick(std::array<std::uint64_t, 3>{1, 1, 2});
         s.n = s.fault_model == FaultModel::byzantine && random.one_in(4) ? 7 : s.n;
-    } else if (random.one_in(2)) {  // so that logs are cut, and those who fell behind fetch the state
+    } else if (Random(s.seed, checkpoint_stream).one_in(2)) {  // logs are cut, and who fell behind fetches the state
         s.checkpoint_interval = 4 * s.window;
     }
     if (mix.uniform) {

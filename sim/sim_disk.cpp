@@ -19,8 +19,14 @@ bool SimReplica::open_data() {
     folder_gone_ = false;
     if (machine_ && machine_->executed().value > 0) {
         const auto found = log_->recover(machine_->executed_block());
-        if (found && found->fresh) {  // a state that was executed, and a log that knows of nothing
-            return open_log(true);
+        if (found && found->fresh && !open_log(true)) {  // a state that was executed, and a log that knows of nothing
+            return false;
+        }
+    }
+    if (machine_ && state_lost_.empty()) {
+        if (auto begun = log_->begin_above(machine_->executed_block()); !begun) {
+            disk_failed("cannot write its log", begun.error());
+            return false;
         }
     }
     return true;

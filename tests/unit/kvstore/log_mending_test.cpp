@@ -265,5 +265,58 @@ TEST_F(LogMending, holes_go_with_what_is_forgotten) {
     EXPECT_GT(log_->first_height(), Height(200));
 }
 
+// ---- A log made anew beside a state that was not lost
+
+class LogMadeAnew : public testing::Test {
+ protected:
+    static LogOptions lost() {
+        LogOptions options;
+        options.lost = true;
+        return options;
+    }
+    // The blocks above the state come from the others.
+    void follow() { log_.append({BlockRecord{chain_[3]}, BlockRecord{chain_[4]}, commit_of(chain_[4])}); }
+
+    std::vector<consensus::BlockPtr> chain_ = chain_on(nullptr, 5);
+    consensus::BlockRef executed_ = chain_[2]->ref();
+    Log log_{lost()};
+};
+
+TEST_F(LogMadeAnew, begins_above_the_state_and_misses_nothing_below_it) {
+    must(log_->begin_above(executed_));
+    EXPECT_EQ(log_->first_height(), Height(4));
+    follow();
+    EXPECT_EQ(log_->damaged_blocks(), Refs{});
+    EXPECT_EQ(log_->committed(), Height(5));
+    log_.reopen();
+    EXPECT_EQ(log_->first_height(), Height(4));
+    EXPECT_EQ(log_->damaged_blocks(), Refs{});
+    EXPECT_EQ(log_->committed(), Height(5));
+    EXPECT_EQ(must(log_->recover(executed_)).committed, chain_[4]->ref());
+}
+
+TEST_F(LogMadeAnew, otherwise_would_miss_what_nobody_has_any_more) {
+    follow();
+    EXPECT_EQ(log_->damaged_blocks().size(), 3U);
+}
+
+TEST_F(LogMadeAnew, forgets_no_vote_by_it) {
+    must(log_->begin_above(executed_));
+    log_.reopen();
+    EXPECT_TRUE(must(log_->recover(executed_)).voting.amnesiac);
+}
+
+TEST_F(LogMadeAnew, begins_where_it_began_once_blocks_are_committed) {
+    must(log_->begin_above(executed_));
+    follow();
+    must(log_->begin_above(chain_[4]->ref()));
+    EXPECT_EQ(log_->first_height(), Height(4));
+}
+
+TEST_F(LogMending, a_log_that_lost_nothing_begins_where_it_began) {
+    must(log_->begin_above({Height(9), chain_[3]->ref().id}));
+    EXPECT_EQ(log_->first_height(), Height(1));
+}
+
 }  // namespace
 }  // namespace loyal::kvstore
