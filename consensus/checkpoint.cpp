@@ -259,7 +259,8 @@ void Core::State::hand_over_lead() {
 }
 
 bool Core::serving() const {
-    return state_->state_lost.empty() && (!state_->vs.amnesiac || !state_->rules.has("A2"));
+    return state_->state_lost.empty() && state_->executed >= state_->serves_from &&
+           (!state_->vs.amnesiac || !state_->rules.has("A2"));
 }
 
 }  // namespace loyal::consensus

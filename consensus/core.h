@@ -99,7 +99,8 @@ class Core {
     [[nodiscard]] std::optional<Echo> echo_for(ReplicaId peer) const;
 
     [[nodiscard]] Status status() const;
-    // Its own state is at hand and it forgot no votes: it may answer reads and take requests (A2, S1, S6).
+    // Its own state is at hand, not older than what its log knows to be committed, and it forgot no votes: it may
+    // answer reads and take requests (A2, S1, S6).
     [[nodiscard]] bool serving() const;
     [[nodiscard]] ReadTarget read_target() const;
     // True if `block` is on this replica's committed chain or beyond memory's lower end, and the state is in order.

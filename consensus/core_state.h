@@ -93,12 +93,14 @@ struct Core::State {
     std::string halt_reason;
 
     // ---- Checkpoints
-    std::map<Height, crypto::Digest> roots;              // of the own state, computed and durable; the newest two
-    std::map<Height, crypto::Digest> certified_roots;    // as committed headers carry them; the newest few
-    std::map<Height, Header> checkpoint_headers;         // of the committed blocks at those heights; the newest few
-    StateRoot stable;                                    // newest that a certified header carries
-    Height stable_told;                                  // Stable was emitted up to here
-    std::string state_lost;                              // why the state is being fetched; empty: it is not
+    std::map<Height, crypto::Digest> roots;            // of the own state, computed and durable; the newest two
+    std::map<Height, crypto::Digest> certified_roots;  // as committed headers carry them; the newest few
+    std::map<Height, Header> checkpoint_headers;       // of the committed blocks at those heights; the newest few
+    StateRoot stable;                                  // newest that a certified header carries
+    Height stable_told;                                // Stable was emitted up to here
+    std::string state_lost;                            // why the state is being fetched; empty: it is not
+    // A state below it was passed already: nothing is answered from it, or a reader would be taken back in time.
+    Height serves_from;
     std::string lost_at_start;                           // becomes state_lost when the core starts
     std::optional<FetchState> transfer;                  // last emitted
     std::uint64_t transfer_asked = 0;                    // tick of that

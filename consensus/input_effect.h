@@ -142,7 +142,8 @@ struct Recovered {
     std::optional<Certificate> lock_certificate;
     std::optional<NewView> new_view;        // of voting.entered
     std::optional<ViewChange> view_change;  // own, of voting.promised
-    BlockRef committed;                     // highest known
+    BlockRef committed;                     // highest whose chain from `executed` on is here
+    Height known_committed;                 // highest of which the log says that it is; its chain may have holes
     Height executed;                        // durable in the state store; Execute starts above it
     crypto::Digest executed_id;             // id of that block; unused at height 0
     // Blocks above `executed` (or committed - 2W if lower) on the chain of prep, base and lock, in height order.

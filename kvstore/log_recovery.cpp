@@ -403,6 +403,7 @@ Result<consensus::Recovered> DurableLog::recover(const BlockRef& executed) const
     out.blocks = std::move(*blocks);
     const std::shared_lock guard(mutex_);
     out.committed = whole_above(executed, out.state_lost);
+    out.known_committed = index_.committed().height;
     return out;
 }
 

@@ -46,12 +46,12 @@ void print_faults(const Globals& globals, const NetFaults& faults) {
 }
 
 // What the senders have in force for all their links.
-Answer<NetFaults> ask_faults(Operator& operator_, const std::vector<std::uint16_t>& senders, Reach reach) {
+Answer<NetFaults> ask_faults(Operator& control, const std::vector<std::uint16_t>& senders, Reach reach) {
     std::vector<Order> questions;
     for (const std::uint16_t id : senders) {
         questions.push_back({id, "net show"});
     }
-    const Answer<std::vector<Told>> told = operator_.give(questions, reach);
+    const Answer<std::vector<Told>> told = control.give(questions, reach);
     if (!told) {
         return tl::unexpected<Failure>(told.error());
     }
@@ -77,11 +77,11 @@ Answer<Exit> change_links(const Globals& globals, const Links& links_of, const C
     if (const auto allowed = replica::parse_link_fault(to_string(trial)); !allowed) {
         return refuse_input(allowed.error().message);
     }
-    Answer<Operator> operator_ = Operator::open(globals);
-    if (!operator_) {
-        return tl::unexpected<Failure>(std::move(operator_.error()));
+    Answer<Operator> control = Operator::open(globals);
+    if (!control) {
+        return tl::unexpected<Failure>(std::move(control.error()));
     }
-    const Answer<std::vector<NetLink>> links = links_of(*operator_);
+    const Answer<std::vector<NetLink>> links = links_of(*control);
     if (!links) {
         return tl::unexpected<Failure>(links.error());
     }
@@ -91,7 +91,7 @@ Answer<Exit> change_links(const Globals& globals, const Links& links_of, const C
             senders.push_back(link.from);
         }
     }
-    const Answer<NetFaults> before = ask_faults(*operator_, senders, Reach::all);
+    const Answer<NetFaults> before = ask_faults(*control, senders, Reach::all);
     if (!before) {
         return tl::unexpected<Failure>(before.error());
     }
@@ -104,7 +104,7 @@ Answer<Exit> change_links(const Globals& globals, const Links& links_of, const C
             return tl::unexpected<Failure>(changed.error());
         }
     }
-    const Answer<std::vector<Told>> told = operator_->give(orders_for(after));
+    const Answer<std::vector<Told>> told = control->give(orders_for(after));
     if (!told) {
         return tl::unexpected<Failure>(told.error());
     }
@@ -113,11 +113,11 @@ Answer<Exit> change_links(const Globals& globals, const Links& links_of, const C
 }
 
 Answer<Exit> show(const Globals& globals) {
-    Answer<Operator> operator_ = Operator::open(globals);
-    if (!operator_) {
-        return tl::unexpected<Failure>(std::move(operator_.error()));
+    Answer<Operator> control = Operator::open(globals);
+    if (!control) {
+        return tl::unexpected<Failure>(std::move(control.error()));
     }
-    const auto everybody = operator_->ids_of("all");
+    const auto everybody = control->ids_of("all");
     std::vector<Order> questions;
     for (const std::uint16_t id : *everybody) {
         questions.push_back({id, "net show"});
@@ -126,7 +126,7 @@ Answer<Exit> show(const Globals& globals) {
     Json list = Json::array();
     std::vector<std::vector<std::string>> rows = {{"LINK", "FAULT", "FRAMES", "LOST", "DELAYED", "DUPLICATED"}};
     for (const Order& question : questions) {
-        const Answer<std::vector<Told>> told = operator_->give({question});
+        const Answer<std::vector<Told>> told = control->give({question});
         if (!told) {
             if (told.error().exit != Exit::not_applied) {
                 return tl::unexpected<Failure>(told.error());
@@ -162,16 +162,16 @@ Answer<Exit> show(const Globals& globals) {
 }
 
 Answer<Exit> heal_all(const Globals& globals) {
-    Answer<Operator> operator_ = Operator::open(globals);
-    if (!operator_) {
-        return tl::unexpected<Failure>(std::move(operator_.error()));
+    Answer<Operator> control = Operator::open(globals);
+    if (!control) {
+        return tl::unexpected<Failure>(std::move(control.error()));
     }
     std::vector<Order> orders;
-    const auto everybody = operator_->ids_of("all");
+    const auto everybody = control->ids_of("all");
     for (const std::uint16_t id : *everybody) {
         orders.push_back({id, "net heal"});
     }
-    const Answer<std::vector<Told>> told = operator_->give(orders, Reach::whoever);
+    const Answer<std::vector<Told>> told = control->give(orders, Reach::whoever);
     if (!told) {
         return tl::unexpected<Failure>(told.error());
     }
@@ -184,7 +184,7 @@ Answer<Exit> heal_all(const Globals& globals) {
     } else {
         print(fmt::format("healed: all links of {}\n", list_of(healed)));
     }
-    return done_except(*operator_);
+    return done_except(*control);
 }
 
 Answer<Exit> heal(const Globals& globals, const NetOptions& options) {

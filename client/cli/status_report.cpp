@@ -183,7 +183,8 @@ std::string status_table(const Json& document) {
         }
         const std::string fault = cell(row["fault"]);
         if (fault_cell(fault).ends_with("…")) {
-            below += name + "fault " + fault + "\n";
+            below += name;
+            below.append("fault ").append(fault).append("\n");
         }
         below += transfer_line(name, row);
         const std::size_t alarms = row["alarms"].size();

@@ -264,8 +264,8 @@ class BitFlips {
         }
         slowest_s_ = std::max(slowest_s_, seconds_since(begun));
         if (!fleet_.running(victim)) {
-            note(fmt::format("replica {} ended with {}: {}", victim, fleet_.wait_for_end(victim, 1s),
-                             fleet_.last_words(victim)));
+            const int exit = fleet_.wait_for_end(victim, 1s);  // what it said is there after that
+            note(fmt::format("replica {} ended with {}: {}", victim, exit, fleet_.last_words(victim)));
             return false;
         }
         if (!back) {

@@ -304,6 +304,7 @@ Recovered TestCluster::recover(std::size_t replica) const {
     recover_state(replica, recovered);
     // The highest whose whole chain above the state is here.
     for (const BlockRef& commit : commits) {
+        recovered.known_committed = std::max(recovered.known_committed, commit.height);
         BlockRef at = commit;
         for (auto block = blocks.find(at.id); at.height > recovered.executed && block != blocks.end();
              block = blocks.find(at.id)) {

@@ -71,6 +71,23 @@ TEST(Transfer, a_replica_behind_the_logs_asks_for_the_state_and_votes_again) {
     }
 }
 
+// Not even stale reads: they may be old, but nobody is taken back behind what this replica has served before.
+TEST(Transfer, nothing_is_answered_from_a_state_older_than_what_the_log_knows_to_be_committed) {
+    TestCluster cluster(checkpoint_shape());
+    ASSERT_TRUE(write_until(cluster, Height(3), everybody));
+    TestCluster::Replica& replica = cluster.replicas[3];
+    ASSERT_TRUE(replica.core->serving());
+    const Height before = cluster.status(3).executed;
+    ASSERT_GT(before, Height(0));
+    replica.auto_execute = false;
+    cluster.restart(3);
+    EXPECT_EQ(cluster.status(3).executed, Height(0));
+    EXPECT_FALSE(replica.core->serving());
+    cluster.execute_all(3);
+    EXPECT_EQ(cluster.status(3).executed, before);
+    EXPECT_TRUE(replica.core->serving());
+}
+
 TEST(Transfer, of_a_replica_that_slept_through_views) {
     TestCluster cluster(checkpoint_shape());
     const Members awake{0, 1, 2};

@@ -265,6 +265,14 @@ TEST_F(LogMending, holes_go_with_what_is_forgotten) {
     EXPECT_GT(log_->first_height(), Height(200));
 }
 
+TEST_F(LogMending, what_is_committed_above_a_hole_is_known) {
+    rot(4, 60);  // block 1
+    log_.reopen();
+    const consensus::Recovered recovered = log_.recover();
+    EXPECT_EQ(recovered.committed.height, Height(0));
+    EXPECT_EQ(recovered.known_committed, Height(3));
+}
+
 // ---- A log made anew beside a state that was not lost
 
 class LogMadeAnew : public testing::Test {
