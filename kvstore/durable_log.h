@@ -107,6 +107,7 @@ class DurableLog final : public ConsensusLog {
     enum class Fate { stays, moves, goes };
     void plan_truncation(Draft& draft);
     [[nodiscard]] Result<void> truncate(WriteTxn& txn, Draft& draft);
+    [[nodiscard]] consensus::Height releasable() const;  // under `mutex_`
     [[nodiscard]] Fate fate_of(LogSequence sequence, ByteView sealed, Draft& draft,
                                std::optional<consensus::LogRecord>& moving) const;
     [[nodiscard]] Fate fate_of(LogSequence sequence, const consensus::LogRecord& record, Draft& draft) const;
@@ -196,7 +197,7 @@ class DurableLog final : public ConsensusLog {
     std::map<LogSequence, consensus::LogRecord> supports_;  // what it leans on; changed under `commit_mutex_`
 
     std::atomic<std::uint64_t> released_{0};
-    std::atomic<std::uint64_t> released_seen_{0};
+    consensus::Height released_seen_;  // under `mutex_`
     std::atomic<bool> truncating_{false};
     mutable std::atomic<bool> mending_{false};
 

@@ -135,7 +135,6 @@ Result<void> DurableLog::finish(WriteTxn& txn, Draft& draft) {
     next_ = draft.next;
     first_ = draft.first;
     fresh_ = false;
-    truncating_.store(first_ < cut_ || released_.load() > released_seen_.load(), std::memory_order_release);
     const std::unique_lock guard(mutex_);
     for (const IndexChange& change : draft.changes) {
         const auto changed = change(index_);
@@ -148,6 +147,7 @@ Result<void> DurableLog::finish(WriteTxn& txn, Draft& draft) {
         supports_.insert_or_assign(sequence, std::move(record));
     }
     std::erase_if(supports_, [&](const auto& one) { return voting_ && !leans_on(*voting_, one.first); });
+    truncating_.store(first_ < cut_ || releasable() > released_seen_, std::memory_order_release);
     for (const LogSequence mended : draft.mended) {
         holes_.erase(mended);
     }

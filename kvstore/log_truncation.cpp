@@ -24,20 +24,26 @@ void DurableLog::release_below(Height height) {
     std::uint64_t before = released_.load();
     while (before < height.value && !released_.compare_exchange_weak(before, height.value)) {
     }
-    if (released_.load() > released_seen_.load()) {
+    const std::shared_lock guard(mutex_);
+    if (releasable() > released_seen_) {
         truncating_.store(true, std::memory_order_release);
     }
 }
 
+// What is given up, as far as this log knows it to be committed: the state may be ahead of the commit records.
+Height DurableLog::releasable() const {
+    return std::min(Height(released_.load()), index_.committed().height);
+}
+
 // Only records of earlier transactions are looked at: what is written again at the end is not met again in this round.
 void DurableLog::plan_truncation(Draft& draft) {
-    const std::uint64_t asked = released_.load();
-    if (asked <= released_seen_.load()) {
+    const std::shared_lock guard(mutex_);
+    const Height released = releasable();
+    if (released <= released_seen_) {
         return;
     }
-    released_seen_.store(asked);
-    const std::shared_lock guard(mutex_);
-    const Height floor = std::min(Height(asked), index_.committed().height).minus(kept_below_checkpoint);
+    released_seen_ = released;
+    const Height floor = released.minus(kept_below_checkpoint);
     if (floor <= floor_) {
         return;
     }

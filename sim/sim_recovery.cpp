@@ -114,7 +114,8 @@ void SimReplica::scrub_log() {
     const std::vector<consensus::BlockRef> damaged = log_->damaged_blocks();
     if (!damaged.empty() || log_damage_told_) {
         log_damage_told_ = !damaged.empty();
-        context_.trace.event("log-damaged", id_.value, damaged.size());
+        context_.trace.event("log-damaged", id_.value, damaged.size(),
+                             damaged.empty() ? 0 : damaged.front().height.value);
         post([this, damaged] { node_->log_damaged(damaged); });
     }
 }
@@ -271,12 +272,13 @@ Result<bool> SimReplica::is_of_target(SimStore& state) {
 }
 
 // What was built is not the target: from the beginning. Anything else is the disk's.
-void SimReplica::fetch_failed(const Error& error) {
+void SimReplica::fetch_failed(Error error) {
     context_.trace.text([&] { return fmt::format("  replica {}: state transfer: {}", id_.value, error.message); });
     fetch_.reset();
     builder_.reset();
     local_.reset();
-    if (error.code == Errc::conflict || (error.code == Errc::corrupted && disk_touched_)) {
+    const bool of_the_store = error.code == Errc::io || error.code == Errc::disk_full;
+    if (error.code == Errc::conflict || (disk_touched_ && !of_the_store)) {  // as StateKeeper does
         next_store_.reset();
         return after(background_us, [this] { begin_fetch(); });
     }

@@ -195,7 +195,7 @@ class SimReplica final : private replica::NodePort {
     void begin_fetch();
     void fetch_tick();
     [[nodiscard]] bool step_fetch();
-    void fetch_failed(const Error& error);
+    void fetch_failed(Error error);
     void install();
     void switch_state();
     [[nodiscard]] Result<bool> is_of_target(SimStore& state);

@@ -221,6 +221,25 @@ TEST_F(LogTruncation, a_crash_at_any_write_of_a_step_leaves_the_log_as_before_it
     expect_all_there(first);
 }
 
+// The state may be ahead of the commit records, which are written lazily.
+TEST_F(LogTruncation, what_was_given_up_before_it_was_known_to_be_committed_goes_later) {
+    const auto chain = chain_on(nullptr, 300);
+    Log log;
+    std::vector<consensus::LogRecord> records;
+    for (const BlockPtr& block : chain) {
+        records.emplace_back(BlockRecord{block});
+    }
+    records.emplace_back(commit_of(chain[99]));
+    log.append(std::move(records));
+    log->release_below(Height(300));
+    settle(log);
+    EXPECT_EQ(log->first_height(), Height(100 - kept + 1));
+    EXPECT_FALSE(log->wants_append());
+    log.append({commit_of(chain[299])});
+    settle(log);
+    EXPECT_EQ(log->first_height(), Height(300 - kept + 1));
+}
+
 TEST_F(LogTruncation, constant_appends_do_not_let_the_file_grow) {
     BlockPtr last;
     const auto grow = [&](std::uint64_t to) {
