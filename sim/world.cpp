@@ -372,7 +372,7 @@ bool World::has_converged(const SimReplica& replica) const {
 // Rotten blocks below a stable checkpoint go with it, once the state was synced for it: with one of the next writes.
 bool World::waits_for_writes() const {
     return std::any_of(replicas_.begin(), replicas_.end(), [this](const auto& replica) {
-        return is_correct(replica->id()) && replica->up() && !replica->log_is_whole();
+        return is_correct(replica->id()) && replica->up() && replica->log_waits_for_sync();
     });
 }
 
