@@ -13,13 +13,12 @@
 #include <cstring>
 #include <system_error>
 
-#include "config/assert.h"
+#include "kvstore/page_walk.h"
 
 namespace loyal::kvstore {
 
 namespace {
 
-constexpr std::uint64_t progress_every = 1U << 16U;
 constexpr int work_threw = 3;
 
 tl::unexpected<Error> system_error(const std::string& what) {
@@ -126,223 +125,10 @@ Result<ChildEnd> run_in_child(const std::function<void(const Say&)>& work,
     return end_of(status);
 }
 
-// ------------------------------------------------------------------------------------------------ reading LMDB as it
-// is
-
-namespace {
-
-ByteView bytes_at(const MDB_val& value) {
-    return {static_cast<const std::uint8_t*>(value.mv_data), value.mv_size};
-}
-
-struct ReadOnlyEnvironment {
-    MDB_env* env = nullptr;
-    MDB_txn* txn = nullptr;
-    std::vector<std::optional<MDB_dbi>> tables;  // none: missing
-    bool empty = false;                          // no table was ever made
-
-    ReadOnlyEnvironment() = default;
-    ReadOnlyEnvironment(const ReadOnlyEnvironment&) = delete;
-    ReadOnlyEnvironment& operator=(const ReadOnlyEnvironment&) = delete;
-    ~ReadOnlyEnvironment() {
-        if (txn != nullptr) {
-            mdb_txn_abort(txn);
-        }
-        if (env != nullptr) {
-            mdb_env_close(env);
-        }
-    }
-};
-
-// LMDB's own words are damage unless the system refused.
-tl::unexpected<Error> refused(int rc, const std::filesystem::path& folder) {
-    const Errc code = rc == EACCES || rc == EPERM ? Errc::permission : rc > 0 ? Errc::io : Errc::corrupted;
-    return fail(code, folder.string() + ": " + mdb_strerror(rc));
-}
-
-Result<void> open_here(const std::filesystem::path& folder, const std::vector<std::string>& names,
-                       ReadOnlyEnvironment& opened) {
-    std::error_code error;
-    const auto size = std::filesystem::file_size(folder / "data.mdb", error);
-    if (error) {
-        return fail(Errc::not_found, "there is no " + (folder / "data.mdb").string());
-    }
-    opened.tables.resize(names.size());
-    if (size == 0) {
-        opened.empty = true;  // a first start that went no further
-        return {};
-    }
-    int rc = mdb_env_create(&opened.env);
-    if (rc == MDB_SUCCESS) {
-        mdb_env_set_maxdbs(opened.env, static_cast<MDB_dbi>(names.size()));
-        rc = mdb_env_open(opened.env, folder.c_str(), MDB_RDONLY | MDB_NOLOCK | MDB_NOTLS, 0600);
-    }
-    if (rc == MDB_SUCCESS) {
-        rc = mdb_txn_begin(opened.env, nullptr, MDB_RDONLY, &opened.txn);
-    }
-    if (rc != MDB_SUCCESS) {
-        return refused(rc, folder);
-    }
-    for (std::size_t i = 0; i < names.size(); ++i) {
-        MDB_dbi table = 0;
-        rc = mdb_dbi_open(opened.txn, names[i].c_str(), 0, &table);
-        if (rc == MDB_SUCCESS) {
-            opened.tables[i] = table;
-        } else if (rc != MDB_NOTFOUND) {
-            return refused(rc, folder);
-        }
-    }
-    MDB_dbi main = 0;
-    MDB_stat stat{};
-    if (mdb_dbi_open(opened.txn, nullptr, 0, &main) == MDB_SUCCESS &&
-        mdb_stat(opened.txn, main, &stat) == MDB_SUCCESS) {
-        opened.empty = stat.ms_entries == 0;
-    }
-    return {};
-}
-
 // ------------------------------------------------------------------------------------------------ structure
 
-std::uintptr_t page_of(const MDB_val& key, std::size_t page_bytes) {
-    return reinterpret_cast<std::uintptr_t>(key.mv_data) / page_bytes;
-}
-
-// A search goes through the branch pages, a walk does not look at their keys: one flipped there hides what is below.
-// The first and the last key of a leaf stand for the others.
-bool found_by_search(MDB_txn* txn, MDB_dbi table, const Bytes& key) {
-    MDB_val wanted{key.size(), const_cast<std::uint8_t*>(key.data())};
-    MDB_val value{};
-    return mdb_get(txn, table, &wanted, &value) == MDB_SUCCESS;
-}
-
-class TableWalk {
- public:
-    TableWalk(const ReadOnlyEnvironment& opened, MDB_dbi table, std::string name)
-        : opened_(opened), table_(table), name_(std::move(name)) {
-        MDB_stat stat{};
-        page_bytes_ = mdb_stat(opened.txn, table, &stat) == MDB_SUCCESS ? stat.ms_psize : 4096;
-        entries_ = stat.ms_entries;
-    }
-    // What is wrong, if anything.
-    std::optional<std::string> run(std::uint64_t& records, const std::function<void(std::uint64_t)>& progress) {
-        MDB_cursor* cursor = nullptr;
-        if (const int rc = mdb_cursor_open(opened_.txn, table_, &cursor); rc != MDB_SUCCESS) {
-            return name_ + ": " + mdb_strerror(rc);
-        }
-        MDB_val key{};
-        MDB_val value{};
-        std::uint64_t count = 0;
-        std::optional<std::string> wrong;
-        int rc = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
-        for (; rc == MDB_SUCCESS && !wrong; rc = wrong ? rc : mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) {
-            wrong = visit(key, value);
-            ++count;
-            if (++records % progress_every == 0 && progress) {
-                progress(records);
-            }
-        }
-        mdb_cursor_close(cursor);
-        if (wrong) {
-            return wrong;
-        }
-        if (rc != MDB_NOTFOUND) {
-            return name_ + ": " + mdb_strerror(rc);
-        }
-        if (count != entries_) {
-            return name_ + ": " + std::to_string(count) + " records are found, " + std::to_string(entries_) +
-                   " were counted";
-        }
-        return !last_key_.empty() && !found_by_search(opened_.txn, table_, last_key_) ? hidden() : std::nullopt;
-    }
-
- private:
-    [[nodiscard]] std::optional<std::string> hidden() const { return name_ + ": a key is there that no search finds"; }
-    std::optional<std::string> visit(const MDB_val& key, const MDB_val& value) {
-        const ByteView bytes = bytes_at(key);
-        if (!last_key_.empty() &&
-            !std::lexicographical_compare(last_key_.begin(), last_key_.end(), bytes.begin(), bytes.end())) {
-            return name_ + ": keys are out of order";
-        }
-        const std::uintptr_t page = page_of(key, page_bytes_);
-        const bool first_of_page = page != page_;
-        if (first_of_page && !last_key_.empty() && !found_by_search(opened_.txn, table_, last_key_)) {
-            return hidden();
-        }
-        page_ = page;
-        last_key_.assign(bytes.begin(), bytes.end());
-        if (first_of_page && !found_by_search(opened_.txn, table_, last_key_)) {
-            return hidden();
-        }
-        // Pages of a large value lie elsewhere; what is not in the file is a SIGBUS.
-        if (value.mv_size > 0) {
-            const auto* content = static_cast<const volatile std::uint8_t*>(value.mv_data);
-            touched_ = static_cast<std::uint8_t>(content[0] ^ content[value.mv_size - 1]);
-        }
-        return std::nullopt;
-    }
-
-    const ReadOnlyEnvironment& opened_;
-    MDB_dbi table_;
-    std::string name_;
-    std::size_t page_bytes_ = 0;
-    std::size_t entries_ = 0;
-    std::uintptr_t page_ = 0;
-    Bytes last_key_;
-    volatile std::uint8_t touched_ = 0;
-};
-
-// Table 0 is LMDB's list of free pages: by transaction, a count and so many page numbers, descending. A live page in it
-// would be overwritten by the next commit.
-std::optional<std::string> check_free_list(const ReadOnlyEnvironment& opened) {
-    MDB_envinfo info{};
-    mdb_env_info(opened.env, &info);
-    MDB_cursor* cursor = nullptr;
-    if (const int rc = mdb_cursor_open(opened.txn, 0, &cursor); rc != MDB_SUCCESS) {
-        return std::string("the list of free pages: ") + mdb_strerror(rc);
-    }
-    std::vector<std::size_t> pages;
-    MDB_val key{};
-    MDB_val value{};
-    bool sound = true;
-    int rc = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
-    for (; rc == MDB_SUCCESS && sound; rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) {
-        std::vector<std::size_t> list(value.mv_size / sizeof(std::size_t));
-        std::memcpy(list.data(), value.mv_data, list.size() * sizeof(std::size_t));
-        sound = key.mv_size == sizeof(std::size_t) && !list.empty() && list[0] < list.size();
-        for (std::size_t i = 1; sound && i <= list[0]; ++i) {
-            sound = list[i] >= 2 && list[i] <= info.me_last_pgno && (i == 1 || list[i] < list[i - 1]);
-            pages.push_back(list[i]);
-        }
-    }
-    mdb_cursor_close(cursor);
-    std::sort(pages.begin(), pages.end());
-    sound = sound && rc == MDB_NOTFOUND && std::adjacent_find(pages.begin(), pages.end()) == pages.end();
-    return sound ? std::nullopt : std::optional<std::string>("the list of free pages is damaged");
-}
-
-}  // namespace
-
 Result<std::optional<std::string>> check_store_here(const StoreCheck& check) {
-    using Finding = std::optional<std::string>;
-    ReadOnlyEnvironment opened;
-    if (auto open = open_here(check.folder, check.tables, opened); !open) {
-        return open.error().code == Errc::corrupted ? Result<Finding>(Finding(open.error().message))
-                                                    : Result<Finding>(tl::unexpected(open.error()));
-    }
-    if (opened.empty) {
-        return Finding();
-    }
-    std::uint64_t records = 0;
-    for (std::size_t i = 0; i < check.tables.size(); ++i) {
-        if (!opened.tables[i]) {
-            return Finding("the table " + check.tables[i] + " is missing");
-        }
-        TableWalk walk(opened, *opened.tables[i], "table " + check.tables[i]);
-        if (auto wrong = walk.run(records, check.progress)) {
-            return wrong;
-        }
-    }
-    return check_free_list(opened);
+    return walk_pages({check.folder / "data.mdb", check.tables, check.progress});
 }
 
 Result<std::optional<std::string>> check_store(const StoreCheck& check) {
@@ -390,6 +176,68 @@ Result<std::optional<std::string>> check_store(const StoreCheck& check) {
 // ------------------------------------------------------------------------------------------------ a read-only store
 
 namespace {
+
+ByteView bytes_at(const MDB_val& value) {
+    return {static_cast<const std::uint8_t*>(value.mv_data), value.mv_size};
+}
+
+struct ReadOnlyEnvironment {
+    MDB_env* env = nullptr;
+    MDB_txn* txn = nullptr;
+    std::vector<std::optional<MDB_dbi>> tables;  // none: missing
+
+    ReadOnlyEnvironment() = default;
+    ReadOnlyEnvironment(const ReadOnlyEnvironment&) = delete;
+    ReadOnlyEnvironment& operator=(const ReadOnlyEnvironment&) = delete;
+    ~ReadOnlyEnvironment() {
+        if (txn != nullptr) {
+            mdb_txn_abort(txn);
+        }
+        if (env != nullptr) {
+            mdb_env_close(env);
+        }
+    }
+};
+
+// LMDB's own words are damage unless the system refused.
+tl::unexpected<Error> refused(int rc, const std::filesystem::path& folder) {
+    const Errc code = rc == EACCES || rc == EPERM ? Errc::permission : rc > 0 ? Errc::io : Errc::corrupted;
+    return fail(code, folder.string() + ": " + mdb_strerror(rc));
+}
+
+Result<void> open_here(const std::filesystem::path& folder, const std::vector<std::string>& names,
+                       ReadOnlyEnvironment& opened) {
+    std::error_code error;
+    const auto size = std::filesystem::file_size(folder / "data.mdb", error);
+    if (error) {
+        return fail(Errc::not_found, "there is no " + (folder / "data.mdb").string());
+    }
+    opened.tables.resize(names.size());
+    if (size == 0) {
+        return {};  // a first start that went no further
+    }
+    int rc = mdb_env_create(&opened.env);
+    if (rc == MDB_SUCCESS) {
+        mdb_env_set_maxdbs(opened.env, static_cast<MDB_dbi>(names.size()));
+        rc = mdb_env_open(opened.env, folder.c_str(), MDB_RDONLY | MDB_NOLOCK | MDB_NOTLS, 0600);
+    }
+    if (rc == MDB_SUCCESS) {
+        rc = mdb_txn_begin(opened.env, nullptr, MDB_RDONLY, &opened.txn);
+    }
+    if (rc != MDB_SUCCESS) {
+        return refused(rc, folder);
+    }
+    for (std::size_t i = 0; i < names.size(); ++i) {
+        MDB_dbi table = 0;
+        rc = mdb_dbi_open(opened.txn, names[i].c_str(), 0, &table);
+        if (rc == MDB_SUCCESS) {
+            opened.tables[i] = table;
+        } else if (rc != MDB_NOTFOUND) {
+            return refused(rc, folder);
+        }
+    }
+    return {};
+}
 
 class ReadOnlyTxn final : public ReadTxn {
  public:

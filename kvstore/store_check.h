@@ -35,11 +35,10 @@ struct StoreCheck {
     std::vector<std::string> tables;                      // that are to be there, if anything is
     std::function<void(std::uint64_t records)> progress;  // may be empty; called in the caller, now and then
 };
-// What is wrong with the pages: keys out of order, keys that a search does not find where a walk does, a wrong count, a
-// list of free pages that cannot be, or the death of the child that looked. Nothing: sound, or never written. Records'
-// seals are not looked at. Errc::io, permission: it cannot be read at all.
+// What is wrong with the pages (kvstore/page_walk.h), or the death of the child that looked. Nothing: sound, or never
+// written. Records' seals are not looked at. Errc::not_found, io, permission: it cannot be read at all.
 [[nodiscard]] Result<std::optional<std::string>> check_store(const StoreCheck& check);
-// The same in this process, which may die of it.
+// The same in this process, where no second one is wanted.
 [[nodiscard]] Result<std::optional<std::string>> check_store_here(const StoreCheck& check);
 
 // An environment that is read and never changed; a table that is missing is empty. Every write fails
