@@ -86,8 +86,9 @@ Result<void> SimReplica::execute_again() {
         }
         context_.trace.event("executed-again", id_.value, next.value, brief(result->digest));
         context_.world.on_executed(id_, ***block, *result);
-        if (machine_->freeze()) {  // also where a checkpoint makes it due
-            if (auto written = machine_->write_frozen(kvstore::Durability::lazy); !written) {
+        const auto durability = machine_->freeze_due() ? kvstore::Durability::synced : kvstore::Durability::lazy;
+        if (machine_->freeze()) {
+            if (auto written = machine_->write_frozen(durability); !written) {
                 return written;
             }
             machine_->drop_frozen();
@@ -191,11 +192,12 @@ void SimReplica::write_back() {
 }
 
 void SimReplica::freeze() {
+    const bool at_checkpoint = machine_ && machine_->freeze_due();  // the log is cut only below what is durable
     if (!machine_ || frozen_ || !machine_->freeze()) {
         return;
     }
-    frozen_ = context_.scenario.disk.write_back_synced || random_.one_in(8) ? kvstore::Durability::synced
-                                                                            : kvstore::Durability::lazy;
+    const bool synced = context_.scenario.disk.write_back_synced || random_.one_in(8) || at_checkpoint;
+    frozen_ = synced ? kvstore::Durability::synced : kvstore::Durability::lazy;
     ++generation_;
     after(context_.scenario.disk.sync_min_us + random_.below(2 * ms), [this, written = generation_] {
         if (written == generation_) {

@@ -134,12 +134,6 @@ void SimReplica::stable(const consensus::Stable& stable) {
 }
 
 // D4: the log may forget what lies below a stable checkpoint once the state is durably complete for it.
-bool SimReplica::log_waits_for_sync() const {
-    constexpr std::uint64_t kept_below = 2 * limits::window_max + 2;  // ConsensusLog::release_below
-    const std::vector<consensus::BlockRef> damaged = log_->damaged_blocks();
-    return !damaged.empty() && damaged.back().height.plus(kept_below) <= stable_;
-}
-
 void SimReplica::release_log() {
     if (machine_ && stable_.value > 0 && machine_->durable_height() >= stable_) {
         log_->release_below(stable_);

@@ -116,8 +116,6 @@ class SimReplica final : private replica::NodePort {
     // Every key reads as the model says, with all that is said about it.
     [[nodiscard]] bool holds(const ModelState& model) const;
     [[nodiscard]] consensus::Height executed() const;
-    // What is damaged of its log goes as soon as the state is synced for the stable checkpoint.
-    [[nodiscard]] bool log_waits_for_sync() const;
     // Nothing that is known to be damaged in its log is left.
     [[nodiscard]] bool log_is_whole() const { return log_->damaged_blocks().empty() && !log_->wants_append(); }
 

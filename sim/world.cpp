@@ -336,7 +336,7 @@ void World::poll() {
         only_slow_ = !failure_;
         return violation(why);
     }
-    if (clients_done && (is_deceived() || waits_for_writes())) {
+    if (clients_done && is_deceived()) {
         clients_.front()->one_more();
     }
     scheduler_.after(poll_us, [this] { poll(); });
@@ -367,13 +367,6 @@ bool World::has_converged(const SimReplica& replica) const {
     }
     const consensus::Status status = replica.node().status();
     return !status.amnesiac && status.state_lost.empty() && replica.log_is_whole() && replica.holds(chain_.model());
-}
-
-// Rotten blocks below a stable checkpoint go with it, once the state was synced for it: with one of the next writes.
-bool World::waits_for_writes() const {
-    return std::any_of(replicas_.begin(), replicas_.end(), [this](const auto& replica) {
-        return is_correct(replica->id()) && replica->up() && replica->log_waits_for_sync();
-    });
 }
 
 std::string World::lagging() const {

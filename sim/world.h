@@ -114,7 +114,6 @@ class World final : private ReplicaWorld, private ClientWorld {
     void finish();
     [[nodiscard]] bool converged() const;
     [[nodiscard]] bool is_deceived() const;
-    [[nodiscard]] bool waits_for_writes() const;
     [[nodiscard]] bool has_converged(const SimReplica& replica) const;
     void check_histories(RunNumbers& numbers);
     void count(RunNumbers& numbers) const;
