@@ -192,7 +192,8 @@ void LogIndex::mark_damaged(const crypto::Digest& id, bool header_too) {
     }
     const Height height = found->second.height;
     blocks_.erase(found);
-    if (committed_id(height) == id && whole_.height >= height) {
+    // What is at the base is not needed for the chain above it.
+    if (base_ && height > base_->height && committed_id(height) == id && whole_.height >= height) {
         const Height below = height.minus(1);
         whole_ = {below, committed_id(below)};
     }

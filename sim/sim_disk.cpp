@@ -34,7 +34,7 @@ bool SimReplica::open_data() {
 
 bool SimReplica::open_log(bool lost) {
     kvstore::LogOptions options;
-    options.lost = lost;
+    options.lost = lost || log_store_.is_hollow();
     options.checkpoint_interval = context_.membership.checkpoint_interval;
     auto log = kvstore::ConsensusLog::open(log_store_, context_.membership.context, options);
     if (!log) {

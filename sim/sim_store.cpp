@@ -238,8 +238,13 @@ bool SimStore::hide_record(Random& random) {
     const auto victim = any_record(random);
     if (victim) {
         set(victim->first, Bytes(victim->second->first), std::nullopt);
+        hidden_ = true;
     }
     return victim.has_value();
+}
+
+bool SimStore::is_hollow() const {
+    return hidden_ && std::all_of(tables_.begin(), tables_.end(), [](const Table& table) { return table.empty(); });
 }
 
 void SimStore::overwrite(TableIndex table, ByteView key, Bytes value) {
@@ -254,6 +259,7 @@ void SimStore::lose() {
 void SimStore::put_back(const Image& image) {
     assert_idle();
     tables_ = image.tables;
+    hidden_ = false;
     unsynced_.clear();
     recount();
 }

@@ -60,6 +60,9 @@ class SimStore final : public kvstore::Store {
     bool hide_record(Random& random);
     // Behind the back of whoever reads it: `value` is stored as it is.
     void overwrite(kvstore::TableIndex table, ByteView key, Bytes value);
+    // Records were there and none is found any more: the walk over the pages, before a store is opened, tells this from
+    // one that was never written to (kvstore/page_walk.h).
+    [[nodiscard]] bool is_hollow() const;
     void lose();  // everything
     [[nodiscard]] Image image() const { return {tables_}; }
     void put_back(const Image& image);
@@ -94,6 +97,7 @@ class SimStore final : public kvstore::Store {
     std::uint64_t used_bytes_ = 0;
     std::size_t readers_ = 0;
     bool writing_ = false;
+    bool hidden_ = false;  // some record was
 };
 
 }  // namespace loyal::sim

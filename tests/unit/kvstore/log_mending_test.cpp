@@ -4,6 +4,7 @@
 
 #include <functional>
 
+#include "kvstore/log_index.h"
 #include "tests/unit/kvstore/log_support.h"
 
 namespace loyal::kvstore {
@@ -223,6 +224,22 @@ TEST_F(LogMending, a_voted_block_that_rots_is_asked_for_when_it_is_committed) {
 }
 
 // What a start found and put out of the way is still known to be missing at the next one.
+// Seed 200041 of the simulator: the chain seemed to begin below its base, and the next commit read beyond it.
+TEST(LogIndex, a_damaged_block_at_the_base_leaves_the_chain_above_it_whole) {
+    const auto chain = chain_on(nullptr, 4);
+    LogIndex index(chain[1]->ref());
+    must(index.add_block(chain[1]->ref(), chain[0]->ref().id, 1));
+    must(index.add_block(chain[2]->ref(), chain[1]->ref().id, 2));
+    must(index.add_commit(chain[2]->ref(), true));
+    index.mark_damaged(chain[1]->ref().id, true);
+    EXPECT_EQ(index.whole(), chain[2]->ref());
+    must(index.add_block(chain[3]->ref(), chain[2]->ref().id, 3));
+    must(index.add_commit(chain[3]->ref(), true));
+    EXPECT_EQ(index.whole(), chain[3]->ref());
+    index.mark_damaged(chain[2]->ref().id, true);
+    EXPECT_EQ(index.whole(), chain[1]->ref());
+}
+
 TEST_F(LogMending, the_next_start_knows_that_something_was_lost) {
     voting_.prep.view = voting_.entered;
     voting_.lock.view = consensus::LockView(voting_.entered);
