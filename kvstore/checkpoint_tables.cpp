@@ -199,6 +199,9 @@ Result<BucketLeaves> open_leaves(Bucket bucket, ByteView sealed) {
     crypto::CanonicalReader in(*content);
     BucketLeaves leaves;
     leaves.reserve(content->size() / leaf_head_bytes);
+    if (content->empty()) {
+        return malformed_in(leaves_table_name);  // a bucket without records has no record either
+    }
     while (in.ok() && in.left() > 0) {
         LeafRecord record;
         record.leaf.name = read_name(in);
