@@ -181,12 +181,22 @@ crypto::Digest SimReplica::digest() const {
     return digests.empty() ? crypto::Digest() : digests.back().second;
 }
 
+// Asked at every poll, so what was found is kept until something changed.
 bool SimReplica::holds(const ModelState& model) const {
-    kvstore::Range everything;
-    everything.end = Bytes();
     if (!machine_ || machine_->revision() != model.revision()) {
         return false;
     }
+    const Looked now{machine_->revision().value, machine_->executed().value, kv_store_->changes(), generation_};
+    if (looked_ != now) {
+        looked_ = now;
+        held_ = holds_all(model);
+    }
+    return held_;
+}
+
+bool SimReplica::holds_all(const ModelState& model) const {
+    kvstore::Range everything;
+    everything.end = Bytes();
     const auto answer = machine_->read(everything);
     return answer && answer->result == kvstore::encode_range_result(model.read(everything, model.revision()));
 }

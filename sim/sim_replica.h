@@ -4,6 +4,7 @@
 // the overlay is written back in the background. A crash forgets everything but what the disk holds.
 #pragma once
 
+#include <array>
 #include <deque>
 #include <functional>
 #include <map>
@@ -201,6 +202,7 @@ class SimReplica final : private replica::NodePort {
     [[nodiscard]] Result<bool> is_of_target(SimStore& state);
     void watch_state(const consensus::Status& status);
     void append_nothing();
+    [[nodiscard]] bool holds_all(const ModelState& model) const;
 
     // The disk.
     SimStore log_store_;
@@ -252,6 +254,11 @@ class SimReplica final : private replica::NodePort {
     std::optional<std::uint64_t> calls_left_;
     bool crash_in_sync_ = false;
     std::uint64_t armed_ = 0;  // counts disarm()
+
+    // holds() was true or not of these: revision, height, changes of the store, generations.
+    using Looked = std::array<std::uint64_t, 4>;
+    mutable std::optional<Looked> looked_;
+    mutable bool held_ = false;
 };
 
 }  // namespace loyal::sim

@@ -227,6 +227,7 @@ bool SimStore::flip_bit(Random& random) {
     if (!victim || victim->second->second.empty()) {
         return false;
     }
+    ++changes_;
     Bytes& value = victim->second->second;
     std::uint8_t& byte = value[random.below(value.size())];
     byte = static_cast<std::uint8_t>(byte ^ (1U << random.below(8)));
@@ -266,6 +267,7 @@ void SimStore::put_back(const Image& image) {
 
 void SimStore::recount() {
     used_bytes_ = 0;
+    ++changes_;
     for (const Table& table : tables_) {
         for (const auto& [key, value] : table) {
             used_bytes_ += key.size() + value.size();
@@ -281,6 +283,7 @@ void SimStore::roll_back(const Commit& commit) {
 
 void SimStore::set(TableIndex table, Bytes key, std::optional<Bytes> value) {
     Table& rows = tables_.at(table);
+    ++changes_;
     const auto found = rows.find(key);
     if (found != rows.end()) {
         used_bytes_ -= found->first.size() + found->second.size();

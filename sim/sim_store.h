@@ -68,6 +68,8 @@ class SimStore final : public kvstore::Store {
     void put_back(const Image& image);
 
     [[nodiscard]] std::size_t unsynced_commits() const { return unsynced_.size(); }
+    // Counts whatever changes a record, whoever does it.
+    [[nodiscard]] std::uint64_t changes() const { return changes_; }
     [[nodiscard]] const Table& table(kvstore::TableIndex index) const { return tables_.at(index); }
 
  private:
@@ -95,6 +97,7 @@ class SimStore final : public kvstore::Store {
     DiskFaults faults_;
     Random random_;
     std::uint64_t used_bytes_ = 0;
+    std::uint64_t changes_ = 0;
     std::size_t readers_ = 0;
     bool writing_ = false;
     bool hidden_ = false;  // some record was

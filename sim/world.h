@@ -130,6 +130,7 @@ class World final : private ReplicaWorld, private ClientWorld {
     void apply(std::size_t index);
     void apply_to(const FaultEvent& event, SimReplica& victim);
     void apply_to_disk(const FaultEvent& event, SimReplica& victim);
+    void roll_back(SimReplica& victim, DiskPart part);
     [[nodiscard]] bool apply_to_network(const FaultEvent& event, consensus::ReplicaId victim);
     [[nodiscard]] consensus::ReplicaId who(std::uint16_t replica) const;
     void start_replica(SimReplica& replica);
@@ -184,7 +185,7 @@ class World final : private ReplicaWorld, private ClientWorld {
     std::set<std::uint16_t> traitors_, stopped_;
     // Correct replicas whose disk or memory deceives them count among the faulty: an old image is there, until they
     // know that votes are lost, or a state that is a wrong one, until another is in its place.
-    std::set<std::uint16_t> put_back_, diverged_, ever_deceived_;
+    std::set<std::uint16_t> put_back_, diverged_, diverged_images_, ever_deceived_;
     std::map<consensus::ReplicaId, std::shared_ptr<const crypto::Signer>> traitors_keys_;
     std::optional<std::string> failure_;
     bool finished_ = false, completed_ = false, only_slow_ = false, disagreed_ = false;

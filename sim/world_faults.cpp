@@ -8,6 +8,18 @@ namespace loyal::sim {
 
 using consensus::ReplicaId;
 
+namespace {
+
+void set_member(std::set<std::uint16_t>& members, ReplicaId replica, bool member) {
+    if (member) {
+        members.insert(replica.value);
+    } else {
+        members.erase(replica.value);
+    }
+}
+
+}  // namespace
+
 ReplicaId World::who(std::uint16_t replica) const {
     const ReplicaId primary = consensus::leader_of(consensus::View(highest_view_), scenario_.n);
     if (replica == the_primary) {
@@ -131,14 +143,10 @@ void World::apply_to_disk(const FaultEvent& event, SimReplica& victim) {
                 ledgers_[victim.id().value].disk_lost();
             }
             return;
-        case FaultKind::keep_image: return victim.keep_image();
-        case FaultKind::roll_back:
-            if (victim.roll_back(part) && part != DiskPart::state) {
-                ledgers_[victim.id().value].disk_put_back();
-                put_back_.insert(victim.id().value);
-                ever_deceived_.insert(victim.id().value);
-            }
-            return;
+        case FaultKind::keep_image:
+            set_member(diverged_images_, victim.id(), diverged_.contains(victim.id().value));
+            return victim.keep_image();
+        case FaultKind::roll_back: return roll_back(victim, part);
         case FaultKind::diverge:
             if (victim.diverge()) {
                 diverged_.insert(victim.id().value);
@@ -146,6 +154,21 @@ void World::apply_to_disk(const FaultEvent& event, SimReplica& victim) {
             }
             return;
         default: LOYAL_ASSERT(false, "no fault of a disk");
+    }
+}
+
+// A state that had diverged when its image was made has diverged again.
+void World::roll_back(SimReplica& victim, DiskPart part) {
+    if (!victim.roll_back(part)) {
+        return;
+    }
+    if (part != DiskPart::log) {
+        set_member(diverged_, victim.id(), diverged_images_.contains(victim.id().value));
+    }
+    if (part != DiskPart::state) {
+        ledgers_[victim.id().value].disk_put_back();
+        put_back_.insert(victim.id().value);
+        ever_deceived_.insert(victim.id().value);
     }
 }
 
