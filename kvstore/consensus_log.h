@@ -13,6 +13,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "consensus/input_effect.h"
@@ -42,6 +43,8 @@ struct LogOptions {
     // The folder was made anew after a loss: before anything else the log holds that this replica is AMNESIAC (A1).
     bool lost = false;
     std::uint64_t checkpoint_interval = 0;  // C; 0: there are no checkpoints to prove
+    // Crash mode has no certificates. Nothing: told from what is in the log, where that shows it.
+    std::optional<consensus::FaultModel> fault_model;
 };
 
 class ConsensusLog {

@@ -176,6 +176,7 @@ class DurableLog final : public ConsensusLog {
         std::optional<LogSequence> certificate;
     };
     [[nodiscard]] std::optional<ProofPlan> plan_proof(consensus::Height checkpoint) const;  // under `mutex_`
+    [[nodiscard]] bool has_certificates() const;
     [[nodiscard]] consensus::Height end_of_range(consensus::Height from, consensus::Height last,
                                                  consensus::Height top) const;
     // Locks `mutex_`.

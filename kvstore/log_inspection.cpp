@@ -52,7 +52,7 @@ Result<void> inspect_records(Store& log, const consensus::ClusterContext& contex
 Result<LogInspection> inspect_log(Store& log, const consensus::ClusterContext& context,
                                   std::uint64_t checkpoint_interval,
                                   const std::function<void(std::uint64_t)>& progress) {
-    DurableLog reader(log, context, {false, checkpoint_interval}, DurableLog::Writes::never);
+    DurableLog reader(log, context, {false, checkpoint_interval, {}}, DurableLog::Writes::never);
     if (auto loaded = reader.load(); !loaded) {
         return tl::unexpected(loaded.error());
     }

@@ -181,14 +181,18 @@ std::vector<DurableLog::Step> DurableLog::steps(Height from, Height last) const 
     return found;
 }
 
+bool DurableLog::has_certificates() const {
+    return options_.fault_model ? *options_.fault_model == consensus::FaultModel::byzantine : index_.has_certificates();
+}
+
 // Last height of an answer of the heights `from` .. `last`: the highest with a certificate, `top` or below if there is
-// one there. Crash mode has no certificates and takes what fits. Zero: none.
+// one there. Crash mode has no certificates and takes what fits. Zero: none, as when all of them rotted.
 Height DurableLog::end_of_range(Height from, Height last, Height top) const {
     const Height bound = std::min(top, last);
-    const auto& certificates = index_.certificates();
-    if (certificates.empty()) {
+    if (!has_certificates()) {
         return bound >= from ? bound : Height(0);
     }
+    const auto& certificates = index_.certificates();
     const auto beyond = certificates.upper_bound(bound);
     if (beyond != certificates.begin() && std::prev(beyond)->first >= from) {
         return std::prev(beyond)->first;
@@ -322,7 +326,7 @@ std::optional<DurableLog::ProofPlan> DurableLog::plan_proof(Height checkpoint) c
         return std::nullopt;
     }
     Height certified = carrier;
-    if (!index_.certificates().empty()) {
+    if (has_certificates()) {
         const auto found = index_.certificates().lower_bound(carrier);
         if (found == index_.certificates().end() || found->first > carrier.plus(limits::fetch_blocks_max - 1)) {
             return std::nullopt;

@@ -219,8 +219,9 @@ std::string DurableLog::lost_support(const ReadTxn& txn, bool lost_unknown) {
     if (!voting_ || voting_->amnesiac) {
         return {};
     }
-    // Crash mode has no certificates. When the log does not show which mode wrote it, the worse one is assumed.
-    const bool certified = index_.has_certificates() || (lost_unknown && !index_.has_bare_commits());
+    // When nobody says and the log does not show which mode wrote it, the worse one is assumed.
+    const bool unclear = !options_.fault_model && lost_unknown && !index_.has_bare_commits();
+    const bool certified = unclear || has_certificates();
     if (certified && !voting_->lock.view.is_genesis() && !lock_certificate(txn)) {
         return "the certificate of its lock is damaged or gone, so it could not prove the lock in a view change";
     }
@@ -280,7 +281,7 @@ Result<void> DurableLog::repair(const std::vector<Bytes>& unreadable_keys) {
 // What rotted since the start is known from memory; the scrub finds it.
 Result<void> DurableLog::recover_messages(const ReadTxn& txn, consensus::Recovered& out) const {
     out.lock_certificate = lock_certificate(txn);
-    if (!out.lock_certificate && !out.voting.lock.view.is_genesis() && index_.has_certificates()) {
+    if (!out.lock_certificate && !out.voting.lock.view.is_genesis() && has_certificates()) {
         if (!out.voting.amnesiac) {
             return fail(Errc::corrupted, "the certificate of this replica's lock rotted in the consensus log");
         }

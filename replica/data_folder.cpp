@@ -153,6 +153,7 @@ StartResult<void> read_log(const config::Cluster& cluster, OpenedData& data, boo
     kvstore::LogOptions options;
     options.lost = lost;
     options.checkpoint_interval = cluster.checkpoint_interval;
+    options.fault_model = cluster.fault_model;
     data.log.reset();
     auto log = kvstore::ConsensusLog::open(*data.log_store, cluster.membership().context, options);
     if (!log) {

@@ -36,6 +36,7 @@ bool SimReplica::open_log(bool lost) {
     kvstore::LogOptions options;
     options.lost = lost || log_store_.is_hollow();
     options.checkpoint_interval = context_.membership.checkpoint_interval;
+    options.fault_model = context_.membership.fault_model;
     auto log = kvstore::ConsensusLog::open(log_store_, context_.membership.context, options);
     if (!log) {
         disk_failed("cannot open its log", log.error());

@@ -59,7 +59,7 @@ class LogCheckpoint : public testing::Test {
             EXPECT_EQ(proof->commit->target, proof->headers.back());
         }
     }
-    Log log_{LogOptions{false, interval}};
+    Log log_{LogOptions{false, interval, {}}};
     std::vector<BlockPtr> chain_;
 };
 
@@ -119,7 +119,7 @@ TEST_F(LogCheckpoint, truncation_keeps_the_proof_of_the_stable_one) {
 
 TEST_F(LogCheckpoint, an_installed_state_is_proved_by_the_header_that_came_with_it) {
     grow(50, 1);
-    Log other(LogOptions{false, interval});
+    Log other(LogOptions{false, interval, {}});
     other.append({consensus::InstalledRecord{chain_[29]->header}});
     for (std::size_t i = 30; i < 45; ++i) {
         other.append({BlockRecord{chain_[i]}, commit_of(chain_[i])});

@@ -148,7 +148,7 @@ TEST_F(LogDamage, a_key_that_is_no_number_at_the_end_makes_amnesiac_and_does_not
 }
 
 TEST_F(LogDamage, a_folder_made_anew_begins_amnesiac) {
-    Log anew(LogOptions{true, 0});
+    Log anew(LogOptions{true, 0, {}});
     EXPECT_FALSE(anew.recover().fresh);
     EXPECT_TRUE(anew.recover().voting.amnesiac);
     EXPECT_NE(anew.recover().votes_lost, "");

@@ -224,6 +224,21 @@ TEST_F(LogMending, a_voted_block_that_rots_is_asked_for_when_it_is_committed) {
 }
 
 // What a start found and put out of the way is still known to be missing at the next one.
+// Seed 202416 of the simulator: what nobody could check was served, as if this were crash mode.
+TEST(LogOfOneCertificate, serves_nothing_when_that_has_rotted) {
+    LogOptions options;
+    options.fault_model = consensus::FaultModel::byzantine;
+    Log log(options);
+    const auto chain = chain_on(nullptr, 2);
+    log.append({BlockRecord{chain[0]}, BlockRecord{chain[1]}, commit_of(chain[1])});
+    const auto served = [&] { return must(log->committed_range(Height(1), Height(2), 1U << 20U)).headers.size(); };
+    ASSERT_EQ(served(), 2U);
+    log.tamper([&](WriteTxn& txn) { must(txn.put(records_table, sequence_key(3), Bytes(100, 'x'))); });
+    EXPECT_EQ(served(), 0U);
+    log.reopen();
+    EXPECT_EQ(served(), 0U);
+}
+
 // Seed 200041 of the simulator: the chain seemed to begin below its base, and the next commit read beyond it.
 TEST(LogIndex, a_damaged_block_at_the_base_leaves_the_chain_above_it_whole) {
     const auto chain = chain_on(nullptr, 4);
