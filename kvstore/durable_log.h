@@ -62,10 +62,17 @@ class DurableLog final : public ConsensusLog {
 
  private:
     // What a transaction under way will have made of the log.
+    // How far forgetting has come (log_truncation.cpp).
+    struct Truncation {
+        consensus::Height released;  // that was acted upon
+        consensus::Height floor;     // records of blocks up to here may go
+        LogSequence cut = 0;         // records below this one are looked at
+    };
     struct Draft {
         LogSequence next = 1;
         LogSequence first = 1;
         consensus::BlockRef base;
+        Truncation truncation;
         std::optional<consensus::VotingState> voting;
         std::vector<IndexChange> changes;
         std::vector<std::pair<LogSequence, consensus::LogRecord>> supports;
@@ -191,14 +198,12 @@ class DurableLog final : public ConsensusLog {
     std::optional<consensus::VotingState> voting_;
     LogSequence next_ = 1;
     LogSequence first_ = 1;
-    consensus::Height floor_;                               // records of blocks up to here may go
-    LogSequence cut_ = 0;                                   // records below this one are looked at
     bool fresh_ = true;                                     // nothing was ever written here
     std::string votes_lost_;                                // why this start made the replica AMNESIAC
     std::map<LogSequence, consensus::LogRecord> supports_;  // what it leans on; changed under `commit_mutex_`
 
     std::atomic<std::uint64_t> released_{0};
-    consensus::Height released_seen_;  // under `mutex_`
+    Truncation truncation_;  // under `mutex_`
     std::atomic<bool> truncating_{false};
     mutable std::atomic<bool> mending_{false};
 

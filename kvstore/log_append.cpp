@@ -64,6 +64,7 @@ DurableLog::Draft DurableLog::new_draft() const {
     draft.voting = voting_;
     const std::shared_lock guard(mutex_);
     draft.base = index_.base();
+    draft.truncation = truncation_;
     return draft;
 }
 
@@ -147,7 +148,8 @@ Result<void> DurableLog::finish(WriteTxn& txn, Draft& draft) {
         supports_.insert_or_assign(sequence, std::move(record));
     }
     std::erase_if(supports_, [&](const auto& one) { return voting_ && !leans_on(*voting_, one.first); });
-    truncating_.store(first_ < cut_ || releasable() > released_seen_, std::memory_order_release);
+    truncation_ = draft.truncation;
+    truncating_.store(first_ < truncation_.cut || releasable() > truncation_.released, std::memory_order_release);
     for (const LogSequence mended : draft.mended) {
         holes_.erase(mended);
     }

@@ -25,7 +25,7 @@ void DurableLog::release_below(Height height) {
     while (before < height.value && !released_.compare_exchange_weak(before, height.value)) {
     }
     const std::shared_lock guard(mutex_);
-    if (releasable() > released_seen_) {
+    if (releasable() > truncation_.released) {
         truncating_.store(true, std::memory_order_release);
     }
 }
@@ -38,19 +38,20 @@ Height DurableLog::releasable() const {
 // Only records of earlier transactions are looked at: what is written again at the end is not met again in this round.
 void DurableLog::plan_truncation(Draft& draft) {
     const std::shared_lock guard(mutex_);
+    Truncation& plan = draft.truncation;
     const Height released = releasable();
-    if (released <= released_seen_) {
+    if (released <= plan.released) {
         return;
     }
-    released_seen_ = released;
+    plan.released = released;
     const Height floor = released.minus(kept_below_checkpoint);
-    if (floor <= floor_) {
+    if (floor <= plan.floor) {
         return;
     }
-    floor_ = floor;
-    cut_ = next_;
-    if (floor_ > draft.base.height) {
-        draft.base = {floor_, index_.committed_id(floor_)};
+    plan.floor = floor;
+    plan.cut = next_;
+    if (floor > draft.base.height) {
+        draft.base = {floor, index_.committed_id(floor)};
         draft.changes.emplace_back([base = draft.base](LogIndex& index) -> Result<void> {
             index.raise_base(base);
             return {};
@@ -59,21 +60,21 @@ void DurableLog::plan_truncation(Draft& draft) {
 }
 
 Result<void> DurableLog::truncate(WriteTxn& txn, Draft& draft) {
-    for (std::size_t i = 0; i < truncated_at_once && draft.first < cut_; ++i) {
+    for (std::size_t i = 0; i < truncated_at_once && draft.first < draft.truncation.cut; ++i) {
         const auto entry = txn.seek(records_table, sequence_key(draft.first));
         if (!entry) {
             return tl::unexpected(entry.error());
         }
-        const auto sequence = *entry ? decode_sequence_key((*entry)->key) : Result<LogSequence>(cut_);
-        if (!sequence || *sequence >= cut_) {
-            draft.first = cut_;
+        const auto sequence = *entry ? decode_sequence_key((*entry)->key) : Result<LogSequence>(draft.truncation.cut);
+        if (!sequence || *sequence >= draft.truncation.cut) {
+            draft.first = draft.truncation.cut;
             break;
         }
         draft.first = *sequence;
         std::optional<consensus::LogRecord> moving;
         const Fate fate = fate_of(*sequence, (*entry)->value, draft, moving);
         if (fate == Fate::stays) {
-            cut_ = *sequence;  // in its time, with a higher checkpoint
+            draft.truncation.cut = *sequence;  // in its time, with a higher checkpoint
             break;
         }
         if (moving) {
@@ -97,7 +98,7 @@ DurableLog::Fate DurableLog::fate_of(LogSequence sequence, ByteView sealed, Draf
         std::copy_n(sealed.begin() + 1, block_id_bytes, id.bytes.begin());
         const std::shared_lock guard(mutex_);
         const BlockEntry* entry = index_.block(id);
-        if (entry != nullptr && entry->sequence == sequence && entry->height > floor_) {
+        if (entry != nullptr && entry->sequence == sequence && entry->height > draft.truncation.floor) {
             return Fate::stays;
         }
         draft.changes.emplace_back([sequence, id](LogIndex& index) -> Result<void> {
@@ -138,7 +139,7 @@ bool DurableLog::leans_on(const consensus::VotingState& voting, LogSequence sequ
 // `draft.voting` is what the voting state will be: what only an earlier one needed may go with this transaction.
 DurableLog::Fate DurableLog::fate_of(LogSequence sequence, const consensus::LogRecord& record, Draft& draft) const {
     const auto by_height = [&](Height height) {
-        if (height > floor_) {
+        if (height > draft.truncation.floor) {
             return Fate::stays;
         }
         draft.changes.emplace_back([sequence, height](LogIndex& index) -> Result<void> {

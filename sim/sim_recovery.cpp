@@ -134,6 +134,15 @@ void SimReplica::stable(const consensus::Stable& stable) {
 }
 
 // D4: the log may forget what lies below a stable checkpoint once the state is durably complete for it.
+std::string SimReplica::log_trouble() const {
+    std::string heights;
+    for (const consensus::BlockRef& block : log_->damaged_blocks()) {
+        heights += fmt::format(" {}", block.height.value);
+    }
+    return fmt::format("the log of replica {}, which begins at height {}, is damaged: {}{}", id_.value,
+                       log_->first_height().value, heights.empty() ? "holes" : "blocks", heights);
+}
+
 void SimReplica::release_log() {
     if (machine_ && stable_.value > 0 && machine_->durable_height() >= stable_) {
         log_->release_below(stable_);

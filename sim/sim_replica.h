@@ -119,6 +119,7 @@ class SimReplica final : private replica::NodePort {
     [[nodiscard]] consensus::Height executed() const;
     // Nothing that is known to be damaged in its log is left.
     [[nodiscard]] bool log_is_whole() const { return log_->damaged_blocks().empty() && !log_->wants_append(); }
+    [[nodiscard]] std::string log_trouble() const;
 
  private:
     using Job = std::function<void()>;

@@ -376,7 +376,7 @@ std::string World::lagging() const {
             text += fmt::format(" replica {} down", replica->id().value);
             continue;
         }
-        text += replica->log_is_whole() ? "" : fmt::format(" the log of replica {} is damaged", replica->id().value);
+        text += replica->log_is_whole() ? "" : fmt::format(" {};", replica->log_trouble());
         const consensus::Status status = replica->node().status();
         text += fmt::format(" replica {}: executed {} view {}/{} prep {} committed {} pending {}", replica->id().value,
                             replica->executed().value, status.entered.value, status.promised.value,
@@ -407,11 +407,15 @@ void World::on_durable(ReplicaId replica, const std::vector<consensus::Persist>&
     for (const consensus::Persist& persist : group) {
         ledgers_[replica.value].durable(persist.records);
     }
+    if (ledgers_[replica.value].is_amnesiac()) {
+        unaware_.erase(replica.value);
+    }
 }
 
 void World::on_recovered(ReplicaId replica, const consensus::Recovered& recovered) {
     if (recovered.voting.amnesiac) {
         put_back_.erase(replica.value);
+        unaware_.erase(replica.value);
     }
     if (auto finding = ledgers_[replica.value].recovered(recovered)) {
         violation(fmt::format("replica {} recovered: {}", replica.value, *finding));
@@ -432,6 +436,9 @@ void World::on_executed(ReplicaId replica, const consensus::Block& block, const 
 
 void World::on_crashed(ReplicaId replica) {
     ++crashes_;
+    if (unaware_.contains(replica.value)) {
+        put_back_.insert(replica.value);  // what the echo told it is forgotten
+    }
     for (std::size_t other = 0; other < scenario_.n; ++other) {
         peer_links_[std::min<std::size_t>(other, replica.value)][std::max<std::size_t>(other, replica.value)] = false;
     }

@@ -186,6 +186,7 @@ class World final : private ReplicaWorld, private ClientWorld {
     // Correct replicas whose disk or memory deceives them count among the faulty: an old image is there, until they
     // know that votes are lost, or a state that is a wrong one, until another is in its place.
     std::set<std::uint16_t> put_back_, diverged_, diverged_images_, ever_deceived_;
+    std::set<std::uint16_t> unaware_;  // of those put back: no disk says yet that they are amnesiac
     std::map<consensus::ReplicaId, std::shared_ptr<const crypto::Signer>> traitors_keys_;
     std::optional<std::string> failure_;
     bool finished_ = false, completed_ = false, only_slow_ = false, disagreed_ = false;

@@ -168,6 +168,7 @@ void World::roll_back(SimReplica& victim, DiskPart part) {
     if (part != DiskPart::state) {
         ledgers_[victim.id().value].disk_put_back();
         put_back_.insert(victim.id().value);
+        unaware_.insert(victim.id().value);
         ever_deceived_.insert(victim.id().value);
     }
 }

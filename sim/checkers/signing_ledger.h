@@ -58,6 +58,8 @@ class SigningLedger {
     [[nodiscard]] bool disk_lies() const { return disk_lies_; }
     // An old image is on the disk: the replica cannot know that by itself, and what it reads back is taken as it is.
     void disk_put_back() { put_back_ = true; }
+    // By what is durable.
+    [[nodiscard]] bool is_amnesiac() const { return voting_ && voting_->amnesiac; }
     void disk_rolled_back(const std::vector<consensus::LogRecord>& records);
 
  private:

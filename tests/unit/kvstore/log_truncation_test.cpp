@@ -221,6 +221,27 @@ TEST_F(LogTruncation, a_crash_at_any_write_of_a_step_leaves_the_log_as_before_it
     expect_all_there(first);
 }
 
+// Seed 207530 of the simulator: the step that found no room was taken for done, so that records went and the chain still
+// began below them.
+TEST_F(LogTruncation, a_step_that_found_no_room_is_done_later) {
+    fill(200);
+    FailingStore failing(log_.store());
+    for (int writes = 0; writes < 8; ++writes) {
+        auto log = must(ConsensusLog::open(failing, test::test_context()));
+        log->release_below(Height(100 + static_cast<std::uint64_t>(writes) * 10));
+        failing.left = writes;
+        EXPECT_FALSE(log->append({}));
+        failing.left = -1;
+        while (log->wants_append()) {
+            must(log->append({}));
+        }
+        EXPECT_EQ(log->first_height(), Height(100 + static_cast<std::uint64_t>(writes) * 10 - kept + 1));
+        EXPECT_TRUE(log->damaged_blocks().empty());
+    }
+    log_.reopen();
+    expect_all_there(Height(170 - kept + 1));
+}
+
 // The state may be ahead of the commit records, which are written lazily.
 TEST_F(LogTruncation, what_was_given_up_before_it_was_known_to_be_committed_goes_later) {
     const auto chain = chain_on(nullptr, 300);
