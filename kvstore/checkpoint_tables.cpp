@@ -339,6 +339,45 @@ Result<void> write_progress(WriteTxn& txn, const CheckpointProgress& progress) {
     return txn.put(progress_table, key, crypto::seal(progress_table_name, key, out.view()));
 }
 
+namespace {
+
+Bytes changed_key(Height checkpoint) {
+    Bytes key = bytes_of("changed ");
+    put_big_endian(key, checkpoint.value);
+    return key;
+}
+
+}  // namespace
+
+Result<ChangedCount> read_changed_count(const ReadTxn& txn, Height checkpoint) {
+    const auto content = read_sealed(txn, progress_table, progress_table_name, changed_key(checkpoint));
+    if (!content) {
+        return tl::unexpected(content.error());
+    }
+    if (!*content) {
+        return ChangedCount{};
+    }
+    crypto::CanonicalReader in(**content);
+    ChangedCount count;
+    count.stored = in.number<std::uint64_t>();
+    count.met = in.number<std::uint64_t>();
+    if (!in.finish()) {
+        return malformed_in(progress_table_name);
+    }
+    return count;
+}
+
+Result<void> write_changed_count(WriteTxn& txn, Height checkpoint, const ChangedCount& count) {
+    const Bytes key = changed_key(checkpoint);
+    crypto::CanonicalWriter out(16);
+    out.number(count.stored).number(count.met);
+    return txn.put(progress_table, key, crypto::seal(progress_table_name, key, out.view()));
+}
+
+Result<void> erase_changed_count(WriteTxn& txn, Height checkpoint) {
+    return txn.erase(progress_table, changed_key(checkpoint));
+}
+
 Result<std::optional<StateRoot>> read_transfer(const ReadTxn& txn) {
     const auto content = read_sealed(txn, progress_table, progress_table_name, view_of(transfer_key));
     if (!content) {

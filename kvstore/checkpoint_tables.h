@@ -129,6 +129,16 @@ struct CheckpointProgress {
 [[nodiscard]] Result<CheckpointProgress> read_progress(const ReadTxn& txn, std::uint64_t interval);
 [[nodiscard]] Result<void> write_progress(WriteTxn& txn, const CheckpointProgress& progress);
 
+// How many records of `pre` there are for a checkpoint, and how many of them the next one has met so far while it is
+// taken: `pre` is not linked, so one that is hidden would not be missed otherwise. Zeros when nothing is stored.
+struct ChangedCount {
+    std::uint64_t stored = 0;
+    std::uint64_t met = 0;
+};
+[[nodiscard]] Result<ChangedCount> read_changed_count(const ReadTxn& txn, consensus::Height checkpoint);
+[[nodiscard]] Result<void> write_changed_count(WriteTxn& txn, consensus::Height checkpoint, const ChangedCount& count);
+[[nodiscard]] Result<void> erase_changed_count(WriteTxn& txn, consensus::Height checkpoint);
+
 // The mark of a store that is being put together.
 [[nodiscard]] Result<std::optional<StateRoot>> read_transfer(const ReadTxn& txn);
 [[nodiscard]] Result<void> write_transfer(WriteTxn& txn, const StateRoot& target);

@@ -193,6 +193,7 @@ Result<CheckpointTaker::Step> CheckpointTaker::read_step(std::size_t records_max
         if (!bucket) {
             return tl::unexpected(bucket.error());
         }
+        step.records = records;
         step.buckets.push_back(std::move(*bucket));
     }
     step.next = buckets;
@@ -204,8 +205,13 @@ Result<CheckpointTaker::ChangedBucket> CheckpointTaker::read_bucket(const ReadTx
     ChangedBucket result;
     result.bucket = bucket_of(changed.record()->name);
     auto leaves = read_leaves(txn, result.bucket);
-    if (!leaves) {
-        return tl::unexpected(leaves.error());
+    const auto node = read_node(txn, result.bucket);
+    if (!leaves || !node) {
+        return tl::unexpected(!leaves ? leaves.error() : node.error());
+    }
+    if (digest_of_bucket(*leaves) != node->newest.digest) {
+        return fail(Errc::corrupted, "the leaves of bucket " + std::to_string(result.bucket) +
+                                         " are not those that were stored for a checkpoint");
     }
     for (; changed.record() && bucket_of(changed.record()->name) == result.bucket; ++records) {
         const PreRecord& record = *changed.record();
@@ -221,6 +227,25 @@ Result<CheckpointTaker::ChangedBucket> CheckpointTaker::read_bucket(const ReadTx
     result.digest = digest_of_bucket(*leaves);
     result.leaves = seal_leaves(result.bucket, *leaves);
     return result;
+}
+
+// A record of `pre` that is hidden would leave the root with what its key holds now.
+Result<void> CheckpointTaker::count_changed(WriteTxn& txn, const Step& step, bool taken) const {
+    const Height since = progress_.newest().height;
+    auto count = read_changed_count(txn, since);
+    if (!count) {
+        return tl::unexpected(count.error());
+    }
+    count->met += step.records;
+    if (taken && count->met != count->stored) {
+        return fail(Errc::corrupted, "of " + std::to_string(count->stored) + " records that changed since height " +
+                                         std::to_string(since.value) + " " + std::to_string(count->met) +
+                                         " are found in the table pre");
+    }
+    if (count->stored == 0) {
+        return {};
+    }
+    return taken ? erase_changed_count(txn, since) : write_changed_count(txn, since, *count);
 }
 
 Result<void> CheckpointTaker::write_step(const Step& step) {
@@ -251,6 +276,9 @@ Result<void> CheckpointTaker::write_step(const Step& step) {
     CheckpointProgress after = progress_;
     after.next = step.next;
     const bool taken = step.next == buckets;
+    if (auto counted = count_changed(txn, step, taken); !counted) {
+        return counted;
+    }
     if (taken) {
         tree.update();
         after.kept.push_back({progress_.taking, tree.root()});

@@ -40,6 +40,7 @@ class CheckpointTaker {
     struct Step {
         std::vector<ChangedBucket> buckets;
         Bucket next = 0;  // the first bucket that was not looked at
+        std::size_t records = 0;
     };
     [[nodiscard]] consensus::Height next_checkpoint() const {
         return progress_.newest().height.plus(options_.interval);
@@ -51,6 +52,7 @@ class CheckpointTaker {
     [[nodiscard]] Result<ChangedBucket> read_bucket(const ReadTxn& txn, const CheckpointReader& reader,
                                                     PreCursor& changed, std::size_t& records) const;
     [[nodiscard]] Result<void> write_step(const Step& step);
+    [[nodiscard]] Result<void> count_changed(WriteTxn& txn, const Step& step, bool taken) const;
     [[nodiscard]] Result<bool> forget(std::size_t records_max);
     void hold(consensus::Height checkpoint);
     void let_go_of_held();

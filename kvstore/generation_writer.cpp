@@ -18,6 +18,18 @@ class GenerationWriter {
 
     Result<void> put(StateTable table, ByteView key, ByteView content) { return change(table, key, content); }
     Result<void> erase(StateTable table, ByteView key) { return change(table, key, std::nullopt); }
+    // After all of them.
+    Result<void> finish() {
+        if (kept_ == 0) {
+            return {};
+        }
+        auto count = read_changed_count(txn_, *base_);
+        if (!count) {
+            return tl::unexpected(count.error());
+        }
+        count->stored += kept_;
+        return write_changed_count(txn_, *base_, *count);
+    }
 
  private:
     Result<void> change(StateTable id, ByteView key, std::optional<ByteView> content) {
@@ -59,12 +71,14 @@ class GenerationWriter {
         if (before) {
             record.content = before->content;
         }
+        ++kept_;
         return txn_.put(pre_table, at, seal_pre(at, record));
     }
 
     WriteTxn& txn_;
     const CheckpointOptions& options_;
     std::optional<consensus::Height> base_;
+    std::uint64_t kept_ = 0;
 };
 
 }  // namespace
@@ -97,7 +111,9 @@ Result<void> write_generation(WriteTxn& txn, const Generation& generation, conse
             return done;
         }
     }
-    return writer.put(StateTable::meta, view_of(meta_key), encode_meta(generation.meta));
+    return writer.put(StateTable::meta, view_of(meta_key), encode_meta(generation.meta)).and_then([&] {
+        return writer.finish();
+    });
 }
 
 }  // namespace loyal::kvstore

@@ -258,6 +258,28 @@ TEST(CheckpointDamage, a_bucket_that_does_not_give_its_digest_is_an_error_and_no
     }));
 }
 
+// Seed 208819 of the simulator: the root was that of what the key held later, and a leader in crash mode told it to
+// all.
+TEST(CheckpointDamage, a_hidden_record_of_what_changed_is_missed_when_the_next_one_is_taken) {
+    EXPECT_TRUE(rc::check([] {
+        FixedReplica fixed;
+        fixed.to(test_interval);
+        fixed.replica.execute_to(2 * test_interval + 1);
+        fixed.replica.flush();
+        auto& rows = fixed.replica.store().tables[pre_table];
+        const auto begin = rows.lower_bound(pre_key(Height(test_interval), {}));
+        const auto end = rows.lower_bound(pre_key(Height(2 * test_interval), {}));
+        rows.erase(std::next(begin, test::pick<std::ptrdiff_t>(0, std::distance(begin, end))));
+        const auto records_max = test::pick<std::size_t>(1, 20);
+        Result<bool> worked = true;
+        while (worked && *worked) {
+            worked = fixed.replica.checkpoints().work(records_max);
+        }
+        RC_ASSERT(!worked.has_value());
+        RC_ASSERT(worked.error().code == Errc::corrupted);
+    }));
+}
+
 std::vector<std::string> scrub_once(Checkpoints& checkpoints) {
     std::vector<std::string> found;
     for (std::size_t steps = 0; steps < 10'000; ++steps) {

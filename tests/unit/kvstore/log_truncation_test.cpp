@@ -221,8 +221,8 @@ TEST_F(LogTruncation, a_crash_at_any_write_of_a_step_leaves_the_log_as_before_it
     expect_all_there(first);
 }
 
-// Seed 207530 of the simulator: the step that found no room was taken for done, so that records went and the chain still
-// began below them.
+// Seed 207530 of the simulator: the step that found no room was taken for done, so that records went and the chain
+// still began below them.
 TEST_F(LogTruncation, a_step_that_found_no_room_is_done_later) {
     fill(200);
     FailingStore failing(log_.store());
