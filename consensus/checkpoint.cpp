@@ -171,11 +171,21 @@ void Core::State::on_state_lost(const std::string& why) {
     }
 }
 
+// A checkpoint that this replica has as well: nobody's log needs what lies below it, nor does its own.
+void Core::State::note_proven(const StateRoot& root) {
+    const auto own = roots.find(root.height);
+    if (root.height > stable.height && own != roots.end() && own->second == root.root && state_lost.empty()) {
+        stable = root;
+        tell_stable();
+    }
+}
+
 // Entry: the verifier checked the certificate and the links. The peer's log does not hold what was asked for any more.
 // Only a checkpoint above the own committed head is an answer: whoever kept it as the newest has the blocks above it.
 // A transfer costs much, so one peer alone is believed only when in the meantime no other could help.
 void Core::State::on_checkpoint_proof(ReplicaId from, const CheckpointProof& proof) {
     const StateRoot root = proof.root();
+    note_proven(root);
     if (halted || (root.height <= committed.height && state_lost.empty() && rules.has("S6-forward"))) {
         return;
     }

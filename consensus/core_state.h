@@ -278,6 +278,7 @@ struct Core::State {
     void tell_stable();
     void forget_old_roots();
     void on_state_lost(const std::string& why);
+    void note_proven(const StateRoot& root);
     void on_checkpoint_proof(ReplicaId from, const CheckpointProof& proof);
     [[nodiscard]] const CheckpointOffer* best_offer() const;
     void want_state(const StateRoot& root, const Header& block);

@@ -67,6 +67,23 @@ TEST(Checkpoint, a_restart_tells_what_is_stable_whether_the_log_hands_it_in_or_n
     }
 }
 
+// Seed 214792 of the simulator: with an older log put back, and nothing more to order, it asked for ever for blocks that
+// nobody had.
+TEST(Checkpoint, that_a_peer_proves_is_stable_for_who_has_it_too) {
+    TestCluster cluster(checkpoint_shape());
+    ASSERT_TRUE(write_until(cluster, Height(2 * step - 1), everybody));
+    ASSERT_TRUE(write_until(cluster, Height(2 * step + 1), {0, 1, 2}));
+    Blocks answer;
+    answer.checkpoint = cluster.newest_checkpoint(0);
+    ASSERT_TRUE(answer.checkpoint);
+    EXPECT_EQ(answer.checkpoint->root().height, Height(step));
+    ASSERT_LT(cluster.status(3).committed.height, Height(2 * step));
+    EXPECT_EQ(stable_effects(cluster, 3, Height(step)), 0U);
+    ASSERT_TRUE(cluster.inject(0, 3, answer));
+    EXPECT_EQ(stable_effects(cluster, 3, Height(step)), 1U);
+    EXPECT_TRUE(cluster.status(3).state_lost.empty());
+}
+
 TEST(Checkpoint, all_of_them_restart_with_truncated_logs) {
     for (const FaultModel model : {FaultModel::byzantine, FaultModel::crash}) {
         TestCluster cluster(checkpoint_shape({}, {}, model));
