@@ -67,8 +67,8 @@ TEST(Checkpoint, a_restart_tells_what_is_stable_whether_the_log_hands_it_in_or_n
     }
 }
 
-// Seed 214792 of the simulator: with an older log put back, and nothing more to order, it asked for ever for blocks that
-// nobody had.
+// Seed 214792 of the simulator: with an older log put back, and nothing more to order, it asked for ever for blocks
+// that nobody had.
 TEST(Checkpoint, that_a_peer_proves_is_stable_for_who_has_it_too) {
     TestCluster cluster(checkpoint_shape());
     ASSERT_TRUE(write_until(cluster, Height(2 * step - 1), everybody));
