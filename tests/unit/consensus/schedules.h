@@ -16,7 +16,7 @@ using Schedule = std::function<bool(const std::vector<std::string>& rules_off)>;
 // EXPECTs that the schedule is harmless with every rule and harmful without `rules`.
 void expect_rule_matters(const Schedule& schedule, const std::vector<std::string>& rules);
 
-inline const Lock genesis_lock_of(const TestCluster& cluster) {
+inline Lock genesis_lock_of(const TestCluster& cluster) {
     return {LockView(), cluster.genesis()};
 }
 
