@@ -86,7 +86,8 @@ class Walk {
             return opened;
         }
         std::error_code error;
-        if (std::filesystem::file_size(asked_.file, error) == 0 && !error) {
+        file_bytes_ = std::filesystem::file_size(asked_.file, error);
+        if (file_bytes_ == 0 && !error) {
             return {};  // a first start that went no further
         }
         if (auto read = read_metas(); !read) {
@@ -388,7 +389,10 @@ class Walk {
         Bytes run;
         ByteView content = node.stored;
         if (node.flags == content_in_overflow) {
-            run.resize(node.content_bytes);  // no more than the pages that were claimed
+            if (node.content_bytes > file_bytes_) {
+                return wrong(where_ + " is longer than the file");
+            }
+            run.resize(node.content_bytes);
             if (auto read = file_.read(number_in(node.stored) * page_bytes_ + page_header_bytes, run); !read) {
                 return read;
             }
@@ -441,6 +445,7 @@ class Walk {
 
     const PageWalk& asked_;
     File file_;
+    std::uintmax_t file_bytes_ = 0;
     std::size_t page_bytes_ = 0;
     Meta meta_;
     std::vector<bool> claimed_;  // by page number
