@@ -179,7 +179,8 @@ TEST_P(DiskFaultsTest, rot_in_the_log_stays_without_the_rule) {
     scenario.plan = log_rots_while_it_runs();
     const RunResult result = run_scenario(scenario);
     EXPECT_FALSE(result.passed);
-    EXPECT_NE(result.failure.find("the log of replica 2, which begins at height 1, is damaged"), std::string::npos) << result.failure;
+    EXPECT_NE(result.failure.find("the log of replica 2, which begins at height 1, is damaged"), std::string::npos)
+        << result.failure;
 }
 
 // A replica that knows that its state is wrong knows it after a crash, too.
