@@ -1,5 +1,4 @@
 // bench: load with a known shape, and what it met.
-#include <signal.h>
 
 #include <atomic>
 #include <memory>
@@ -10,6 +9,7 @@
 
 #include "client/cli/bench_report.h"
 #include "client/cli/command.h"
+#include "client/cli/interrupt.h"
 #include "client/cli/progress.h"
 #include "config/limits.h"
 #include "crypto/random.h"
@@ -27,17 +27,6 @@ struct BenchArguments {
     std::string mix = "write";
     std::string history;
 };
-
-std::atomic<bool> interrupted = false;
-
-// The first Ctrl-C ends the run early and its report is printed; the second ends the program.
-void catch_interrupt() {
-    struct sigaction action {};
-    action.sa_handler = [](int) { interrupted = true; };
-    action.sa_flags = static_cast<int>(SA_RESETHAND);
-    ::sigemptyset(&action.sa_mask);
-    ::sigaction(SIGINT, &action, nullptr);
-}
 
 Answer<BenchPlan> plan_of(const Globals& globals, const BenchArguments& arguments) {
     BenchPlan plan = arguments.plan;
@@ -98,7 +87,8 @@ Answer<BenchReport> run_plan(const BenchPlan& plan, const std::vector<std::uniqu
     }
     BenchEngine engine(plan, pointers, history);
     ProgressLine progress;
-    catch_interrupt();
+    // Ends the run early; its report is printed.
+    const std::atomic<bool>& interrupted = catch_interrupt(SecondInterrupt::ends_program);
     if (plan.mix.cas || plan.mix.read_percent > 0) {
         progress.show(fmt::format("storing {} keys first", plan.shape.keys));
         if (const Answer<void> loaded = engine.load(interrupted); !loaded) {

@@ -61,7 +61,7 @@ std::string heading_of(const Evidence& evidence) {
     return fmt::format("replica {}: {}{}", evidence.culprit.value, consensus::explanation_of(evidence.kind), where);
 }
 
-Json json_of(const Evidence& evidence) {
+Json evidence_json(const Evidence& evidence) {
     const auto subject = consensus::subject_of(evidence);
     return Json{{"id", consensus::evidence_id(evidence).hex()},
                 {"kind", consensus::name_of(evidence.kind)},
@@ -205,7 +205,7 @@ Answer<Exit> list_evidence(const Globals& globals) {
     Json list = Json::array();
     std::vector<std::vector<std::string>> rows = {{"ID", "CULPRIT", "KIND", "VIEW", "HEIGHT", "HELD BY", "WHAT"}};
     for (const Held* held : in_order(inquiry->found)) {
-        Json each = json_of(held->evidence);
+        Json each = evidence_json(held->evidence);
         rows.push_back({each["id"].get<std::string>().substr(0, id_digits_shown), each["culprit"].dump(),
                         consensus::name_of(held->evidence.kind), each["view"].dump(),
                         each["height"].is_null() ? "-" : each["height"].dump(),
@@ -300,7 +300,7 @@ Answer<Exit> show_evidence(const Globals& globals, const EvidenceOptions& option
     }
     const std::vector<ShownStatement> shown = statements_of(judge->verifier, held->evidence);
     if (globals.format == OutputFormat::json) {
-        Json document = json_of(held->evidence);
+        Json document = evidence_json(held->evidence);
         document["held_by"] = held->holders;
         document["statements"] = shown_json(shown);
         document["proof"] = evidence_document(held->evidence, judge->cluster_id());
@@ -323,7 +323,7 @@ Answer<Exit> save_evidence(const Globals& globals, const EvidenceOptions& option
         return tl::unexpected<Failure>(written.error());
     }
     if (globals.format == OutputFormat::json) {
-        Json document = json_of(held->evidence);
+        Json document = evidence_json(held->evidence);
         document["file"] = options.file;
         print_json(document);
     } else {
@@ -349,7 +349,7 @@ Answer<Exit> verify_evidence(const Globals& globals, const EvidenceOptions& opti
                       fmt::format("{}: proves nothing: {}", options.file, proven.error().message));
     }
     if (globals.format == OutputFormat::json) {
-        Json document = json_of(*evidence);
+        Json document = evidence_json(*evidence);
         document["proven"] = true;
         print_json(document);
     } else {

@@ -24,7 +24,7 @@ std::string maybe_applied(const std::string& why) {
 }
 
 // Outcomes by which every correct replica says that it did not and never will execute the operation.
-Failure failure_of(kvstore::Status status) {
+Failure refusal_of(kvstore::Status status) {
     using kvstore::Status;
     const std::string name(to_string(status));
     switch (status) {
@@ -98,7 +98,7 @@ Answer<void> judge(const client::WriteResult& result) {
             if (result.outcome.status == kvstore::Status::ok) {
                 return {};
             }
-            return tl::unexpected<Failure>(failure_of(result.outcome.status));
+            return tl::unexpected<Failure>(refusal_of(result.outcome.status));
         case client::Certainty::not_applied:
             if (result.denied) {
                 return refuse(Exit::not_allowed, "not_allowed",

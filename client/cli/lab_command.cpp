@@ -1,5 +1,4 @@
 // lab: scripted experiments with a verdict and a report.
-#include <signal.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -13,6 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include "client/cli/command.h"
+#include "client/cli/interrupt.h"
 #include "client/cli/lab_text.h"
 #include "client/cli/price_command.h"
 #include "client/cli/progress.h"
@@ -38,18 +38,6 @@ struct LabRunArguments {
     bool simulate = false, keep = false;
     std::optional<std::uint64_t> seed;
 };
-
-std::atomic<bool> lab_stopped = false;
-
-// A run that is stopped tidies up: its processes must not outlive it.
-void stop_on_signals() {
-    struct sigaction action {};
-    action.sa_handler = [](int) { lab_stopped = true; };
-    ::sigemptyset(&action.sa_mask);
-    for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
-        ::sigaction(number, &action, nullptr);
-    }
-}
 
 std::size_t terminal_width() {
     winsize size{};
@@ -150,11 +138,11 @@ lab::Run judged(const lab::Scenario& scenario, lab::Record record) {
 }
 
 Answer<lab::Run> run_one(const lab::Scenario& scenario, const LabRunArguments& arguments, std::uint64_t seed,
-                         LabDisplay& display) {
+                         const std::atomic<bool>& stop, LabDisplay& display) {
     lab::RunOptions options;
     options.seed = seed;
     options.keep = arguments.keep;
-    options.stop = &lab_stopped;
+    options.stop = &stop;
     options.progress = [&display](const lab::Progress& progress) { display.show(progress); };
     Result<lab::Record> record = scenario.cluster.store == lab::Store::last_write_wins ? run_naive(scenario, options)
                                  : arguments.simulate ? run_in_simulator(scenario, options)
@@ -191,14 +179,15 @@ Answer<Exit> run_scenario(const Globals& globals, const LabRunArguments& argumen
     }
     const std::uint64_t seed = arguments.seed.value_or(crypto::random_u64() & 0xFFFFFFFFU);
     const bool json = globals.format == OutputFormat::json;
-    stop_on_signals();
+    // A run that is stopped tidies up: its processes must not outlive it.
+    const std::atomic<bool>& stop = catch_interrupt(SecondInterrupt::is_ignored);
     LabDisplay display(json);
     std::vector<lab::Run> runs;
     for (const lab::Scenario& variant : variants) {
         if (!json && !variant.variant.empty()) {
             print_error(fmt::format("== {}\n", variant.variant));
         }
-        Answer<lab::Run> run = run_one(variant, arguments, seed, display);
+        Answer<lab::Run> run = run_one(variant, arguments, seed, stop, display);
         if (!run) {
             return tl::unexpected<Failure>(std::move(run.error()));
         }
@@ -206,7 +195,7 @@ Answer<Exit> run_scenario(const Globals& globals, const LabRunArguments& argumen
         if (!json) {
             print(verdict_text(runs.back()));
         }
-        if (lab_stopped) {
+        if (stop) {
             break;
         }
     }

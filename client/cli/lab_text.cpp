@@ -12,7 +12,7 @@ namespace loyal::cli {
 
 namespace {
 
-constexpr std::size_t shown_max = 6;
+constexpr std::size_t violations_shown_max = 6;
 
 std::string held_text(const lab::Held& held) {
     return held ? (*held ? "held" : "BROKEN") : "undecided";
@@ -90,11 +90,11 @@ std::string verdict_text(const lab::Run& run) {
     for (const std::string& each : evidence_lines(verdict.evidence)) {
         line("evidence", each);
     }
-    for (std::size_t i = 0; i < verdict.violations.size() && i < shown_max; ++i) {
+    for (std::size_t i = 0; i < verdict.violations.size() && i < violations_shown_max; ++i) {
         line("found", verdict.violations[i].text);
     }
-    if (verdict.violations.size() > shown_max) {
-        line("", fmt::format("and {} more, see the report", verdict.violations.size() - shown_max));
+    if (verdict.violations.size() > violations_shown_max) {
+        line("", fmt::format("and {} more, see the report", verdict.violations.size() - violations_shown_max));
     }
     for (const std::string& reason : verdict.reasons) {
         line("but", reason);

@@ -36,7 +36,7 @@ void print_faults(const Globals& globals, const NetFaults& faults) {
         Json each = json_of_link(link);
         each["fault"] = words.empty() ? Json("none") : Json(words);
         list.push_back(std::move(each));
-        text += fmt::format("{}: {}\n", text_of(link), words.empty() ? "no fault" : words);
+        text += fmt::format("{}: {}\n", link_text(link), words.empty() ? "no fault" : words);
     }
     if (globals.format == OutputFormat::json) {
         print_json(Json{{"links", list}});
@@ -144,7 +144,7 @@ Answer<Exit> show(const Globals& globals) {
                                each["to"].is_string() ? std::nullopt : std::optional(each["to"].get<std::uint16_t>())};
             Json entry = json_of_link(link);
             entry["fault"] = words.empty() ? Json("none") : Json(words);
-            std::vector<std::string> row = {text_of(link), words.empty() ? "-" : words};
+            std::vector<std::string> row = {link_text(link), words.empty() ? "-" : words};
             for (const char* count : {"frames", "lost", "delayed", "duplicated"}) {
                 entry[count] = each.value(count, std::uint64_t{0});
                 row.push_back(entry[count].dump());

@@ -169,7 +169,7 @@ std::optional<NetFaults> faults_of_answer(std::uint16_t from, const std::string&
     return faults;
 }
 
-std::string text_of(const NetLink& link) {
+std::string link_text(const NetLink& link) {
     return fmt::format("{} -> {}", link.from, link.to ? std::to_string(*link.to) : "clients");
 }
 

@@ -42,6 +42,6 @@ using NetFaults = std::map<NetLink, replica::LinkFault>;
 // What a replica answered to `net show`; nothing when it makes no sense.
 [[nodiscard]] std::optional<NetFaults> faults_of_answer(std::uint16_t from, const std::string& json);
 // "0 -> 1", "2 -> clients"
-[[nodiscard]] std::string text_of(const NetLink& link);
+[[nodiscard]] std::string link_text(const NetLink& link);
 
 }  // namespace loyal::cli

@@ -19,7 +19,7 @@ namespace loyal::cli {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr std::uint64_t look_ms = 2'000;
+constexpr std::uint64_t status_look_ms = 2'000;
 constexpr std::chrono::milliseconds look_again_after{100};
 
 std::vector<std::uint16_t> targets_of(const std::vector<Order>& orders) {
@@ -134,7 +134,7 @@ void Operator::look_who_answers(const std::vector<Order>& orders, Reach reach) {
     for (;;) {
         unreachable_.clear();
         for (const client::ReplicaStatus& status :
-             connection_.client->status_sync(std::min<std::uint64_t>(look_ms, timeout_ms_))) {
+             connection_.client->status_sync(std::min<std::uint64_t>(status_look_ms, timeout_ms_))) {
             const bool meant = std::find(targets.begin(), targets.end(), status.replica.value) != targets.end();
             if (meant && !status.reachable && !status.denied) {
                 unreachable_[status.replica.value] = status.why;
@@ -184,7 +184,7 @@ Answer<std::vector<Told>> Operator::give(const std::vector<Order>& orders, Reach
 std::map<std::uint16_t, std::string> Operator::faults_in_force() {
     std::map<std::uint16_t, std::string> faults;
     for (const client::ReplicaStatus& status :
-         connection_.client->status_sync(std::min<std::uint64_t>(look_ms, timeout_ms_))) {
+         connection_.client->status_sync(std::min<std::uint64_t>(status_look_ms, timeout_ms_))) {
         const nlohmann::json said = nlohmann::json::parse(status.json, nullptr, false);
         if (status.reachable && said.is_object() && said.contains("fault") && said["fault"].is_string()) {
             faults[status.replica.value] = said["fault"].get<std::string>();

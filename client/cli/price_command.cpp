@@ -1,7 +1,5 @@
 #include "client/cli/price_command.h"
 
-#include <signal.h>
-
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -13,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "client/cli/bench/engine.h"
+#include "client/cli/interrupt.h"
 #include "client/cli/progress.h"
 #include "client/lab/lab_cluster.h"
 #include "client/lab/price.h"
@@ -24,7 +23,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::uint64_t timeout_ms = 5'000;
+constexpr std::uint64_t price_timeout_ms = 5'000;
 constexpr auto start_limit = std::chrono::seconds(20);
 constexpr auto level_limit = std::chrono::seconds(10);
 constexpr double warm_up_s = 0.5;
@@ -36,26 +35,16 @@ struct PriceOptions {
     std::size_t value_bytes = 256;
 };
 
-std::atomic<bool> stopped = false;
-
-// The first Ctrl-C ends the measurement and its clusters; the second ends the program.
-void catch_interrupt() {
-    struct sigaction action {};
-    action.sa_handler = [](int) { stopped = true; };
-    action.sa_flags = static_cast<int>(SA_RESETHAND);
-    ::sigemptyset(&action.sa_mask);
-    ::sigaction(SIGINT, &action, nullptr);
-    ::sigaction(SIGTERM, &action, nullptr);
-}
-
-Failure interrupted() {
+Failure measurement_interrupted() {
     return {Exit::negative, "interrupted", "the measurement was interrupted; its clusters are stopped"};
 }
 
 // One healthy cluster, from its making to its end.
 class Measurement {
  public:
-    Measurement(consensus::FaultModel model, std::uint16_t replicas, const PriceOptions& options) : options_(options) {
+    Measurement(consensus::FaultModel model, std::uint16_t replicas, const PriceOptions& options,
+                const std::atomic<bool>& stop)
+        : options_(options), stop_(stop) {
         scenario_.cluster.fault_model = model;
         scenario_.cluster.replicas = replicas;
         scenario_.cluster.timers.tenure_ms =
@@ -78,6 +67,7 @@ class Measurement {
 
     lab::Scenario scenario_;
     PriceOptions options_;
+    const std::atomic<bool>& stop_;
     lab::PriceSide side_;
     std::unique_ptr<lab::LabCluster> cluster_;
     std::unique_ptr<client::Client> client_;
@@ -92,7 +82,7 @@ Answer<void> Measurement::check_processes() {
         }
         return refuse(Exit::internal, "replica_died", text);
     }
-    return stopped ? Answer<void>(tl::unexpected<Failure>(interrupted())) : Answer<void>();
+    return stop_ ? Answer<void>(tl::unexpected<Failure>(measurement_interrupted())) : Answer<void>();
 }
 
 Answer<void> Measurement::start() {
@@ -106,7 +96,7 @@ Answer<void> Measurement::start() {
             return tl::unexpected<Failure>(failure_of(started.error()));
         }
     }
-    Result<std::unique_ptr<client::Client>> client = cluster_->open_client("lab", timeout_ms);
+    Result<std::unique_ptr<client::Client>> client = cluster_->open_client("lab", price_timeout_ms);
     if (!client) {
         return tl::unexpected<Failure>(failure_of(client.error()));
     }
@@ -190,13 +180,13 @@ Answer<void> Measurement::measure_load(double seconds, bool counts,
     plan.seed = crypto::random_u64();
     plan.shape.prefix = "price/";
     plan.shape.value_bytes = options_.value_bytes;
-    plan.drain_ms = timeout_ms + 2'000;
+    plan.drain_ms = price_timeout_ms + 2'000;
     const Answer<std::vector<lab::Costs>> before = costs();
     if (!before) {
         return tl::unexpected<Failure>(before.error());
     }
     BenchEngine engine(plan, {client_.get()}, nullptr);
-    const Answer<BenchReport> report = engine.run(show, stopped);
+    const Answer<BenchReport> report = engine.run(show, stop_);
     if (!report) {
         return tl::unexpected<Failure>(report.error());
     }
@@ -277,17 +267,18 @@ std::string price_text(const lab::Price& price, const PriceOptions& options) {
 }
 
 Answer<Exit> price(const Globals& globals, const PriceOptions& options) {
-    catch_interrupt();
+    const std::atomic<bool>& stop = catch_interrupt(SecondInterrupt::ends_program);
     lab::Price measured;
     measured.clients = options.clients;
     measured.value_bytes = options.value_bytes;
     {
         ProgressLine progress;
-        Answer<lab::PriceSide> crash = Measurement(consensus::FaultModel::crash, 3, options).run(progress);
+        Answer<lab::PriceSide> crash = Measurement(consensus::FaultModel::crash, 3, options, stop).run(progress);
         if (!crash) {
             return tl::unexpected<Failure>(std::move(crash.error()));
         }
-        Answer<lab::PriceSide> byzantine = Measurement(consensus::FaultModel::byzantine, 4, options).run(progress);
+        Answer<lab::PriceSide> byzantine =
+            Measurement(consensus::FaultModel::byzantine, 4, options, stop).run(progress);
         if (!byzantine) {
             return tl::unexpected<Failure>(std::move(byzantine.error()));
         }
