@@ -26,7 +26,7 @@ std::uint8_t right_for(const Operation& operation) {
     return std::holds_alternative<Range>(operation) ? right_read : right_write;
 }
 
-bool equal(ByteView a, ByteView b) {
+bool same_bytes(ByteView a, ByteView b) {
     return std::equal(a.begin(), a.end(), b.begin(), b.end());
 }
 
@@ -242,7 +242,7 @@ Result<BlockExecutor::Applied> BlockExecutor::apply_compare_and_set(const Compar
     if (!previous) {
         return tl::unexpected(previous.error());
     }
-    const bool matches = cas.expect ? *previous && equal((*previous)->value, *cas.expect) : !*previous;
+    const bool matches = cas.expect ? *previous && same_bytes((*previous)->value, *cas.expect) : !*previous;
     if (!matches) {
         return Applied{Status::mismatch, {}};
     }

@@ -18,7 +18,7 @@ namespace {
 
 using namespace lmdb_format;
 
-bool less(ByteView a, ByteView b) {
+bool ascends(ByteView a, ByteView b) {
     return std::lexicographical_compare(a.begin(), a.end(), b.begin(), b.end());
 }
 std::uint64_t number_in(ByteView key) {
@@ -28,7 +28,7 @@ std::uint64_t number_in(ByteView key) {
 // The pages that LMDB loses track of do no harm, so a few of them are not called damage; a number of pages that is far
 // from the truth is.
 constexpr std::uint64_t lost_pages_harmless = 1024;
-constexpr std::uint64_t progress_every = 1U << 16U;
+constexpr std::uint64_t pages_between_progress = 1U << 16U;
 
 class File {
  public:
@@ -278,7 +278,7 @@ class Walk {
         return {};
     }
     [[nodiscard]] bool ordered(ByteView a, ByteView b) const {
-        return kind_ == Kind::free_list ? number_in(a) < number_in(b) : less(a, b);
+        return kind_ == Kind::free_list ? number_in(a) < number_in(b) : ascends(a, b);
     }
     [[nodiscard]] bool may_be_key(ByteView key) const {
         return kind_ == Kind::free_list ? key.size() == sizeof(std::uint64_t)
@@ -340,7 +340,7 @@ class Walk {
             if (auto sound = check_record(number, node); !sound) {
                 return sound;
             }
-            if (++seen_.entries; kind_ == Kind::table && ++records_ % progress_every == 0 && asked_.progress) {
+            if (++seen_.entries; kind_ == Kind::table && ++records_ % pages_between_progress == 0 && asked_.progress) {
                 asked_.progress(records_);
             }
         }

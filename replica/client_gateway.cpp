@@ -14,7 +14,7 @@ namespace {
 namespace asio = boost::asio;
 using asio::ip::tcp;
 
-constexpr std::size_t unproven_max = 128;
+constexpr std::size_t unproven_clients_max = 128;
 
 }  // namespace
 
@@ -78,7 +78,7 @@ struct ClientGateway::State {
 };
 
 void ClientGateway::State::accepted(tcp::socket socket) {
-    if (unproven.size() >= unproven_max || connections.size() >= options.connections_max) {
+    if (unproven.size() >= unproven_clients_max || connections.size() >= options.connections_max) {
         ++refused;
         return;
     }

@@ -18,7 +18,7 @@ namespace asio = boost::asio;
 using asio::ip::tcp;
 
 // Accepted connections that have not finished their handshake; more are closed at once.
-constexpr std::size_t unproven_max = 64;
+constexpr std::size_t unproven_peers_max = 64;
 
 }  // namespace
 
@@ -102,7 +102,7 @@ Link::Events PeerTransport::State::link_events() {
 }
 
 void PeerTransport::State::accepted(tcp::socket socket) {
-    if (unproven.size() >= unproven_max) {
+    if (unproven.size() >= unproven_peers_max) {
         ++refused;
         return;  // closed with the socket
     }

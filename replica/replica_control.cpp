@@ -23,7 +23,7 @@ constexpr milliseconds answer_leaves_after{50};
 // Shorter, and nobody could take the fault back.
 constexpr std::uint64_t crash_every_ms_min = 200;
 
-tl::unexpected<Error> refuse(std::string message) {
+tl::unexpected<Error> refuse_order(std::string message) {
     return fail(Errc::invalid_argument, std::move(message));
 }
 
@@ -57,10 +57,11 @@ Result<void> Replica::State::add_accomplices(const FaultSpec& spec, FaultContext
             const std::filesystem::path path = options.cluster.replica_key_path(static_cast<std::uint16_t>(id));
             Result<crypto::KeyFile> key = crypto::read_key_file(path);
             if (!key) {
-                return refuse("collude needs the key of replica " + std::to_string(id) + ": " + key.error().message);
+                return refuse_order("collude needs the key of replica " + std::to_string(id) + ": " +
+                                    key.error().message);
             }
             if (key->identity.public_key() != options.cluster.replicas[id].public_key) {
-                return refuse("collude: " + path.string() + " is not the key of replica " + std::to_string(id));
+                return refuse_order("collude: " + path.string() + " is not the key of replica " + std::to_string(id));
             }
             context.accomplices[consensus::ReplicaId(static_cast<std::uint16_t>(id))] =
                 std::make_shared<crypto::Identity>(std::move(key->identity));
@@ -120,16 +121,17 @@ Result<void> Replica::State::check_process_fault(const FaultSpec& spec) const {
     }
     if (options.cluster.fault_model == consensus::FaultModel::crash &&
         options.cluster.crash_mode == config::CrashMode::stop) {
-        return refuse(
+        return refuse_order(
             "crash-recovery is impossible here: under crash_mode = \"stop\" a replica that crashed may not return; use "
             "crash-stop, or a cluster with --crash-mode recovery");
     }
     if (spec.every_ms < crash_every_ms_min) {
-        return refuse("crash-recovery --every " + std::to_string(spec.every_ms) + "ms: a replica must be up for " +
-                      std::to_string(crash_every_ms_min) + "ms at least, or nobody could reach it to end this");
+        return refuse_order("crash-recovery --every " + std::to_string(spec.every_ms) +
+                            "ms: a replica must be up for " + std::to_string(crash_every_ms_min) +
+                            "ms at least, or nobody could reach it to end this");
     }
     if (options.arguments.empty()) {
-        return refuse("crash-recovery: this process does not know how it was started");
+        return refuse_order("crash-recovery: this process does not know how it was started");
     }
     return {};
 }
@@ -218,7 +220,7 @@ Result<std::string> Replica::State::obey(const NetHeal&) {
 
 Result<std::string> Replica::State::obey(const NetSet& order) {
     if (std::find(order.peers.begin(), order.peers.end(), options.id) != order.peers.end()) {
-        return refuse("replica " + std::to_string(options.id) + " has no link to itself");
+        return refuse_order("replica " + std::to_string(options.id) + " has no link to itself");
     }
     experiments->links.set(order);
     const std::string now = experiments->links.in_force();

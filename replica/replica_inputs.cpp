@@ -21,7 +21,7 @@ constexpr std::size_t verify_bytes_clients = 4 * limits::client_inbound_bytes_ma
 // Ticks that are made up for after a pause of the process; the rest of a long one is forgotten.
 constexpr int missed_ticks_max = 4;
 // Reasons that are counted one by one.
-constexpr std::size_t reasons_max = 64;
+constexpr std::size_t input_reasons_max = 64;
 
 template <class T>
 bool over(T value, T limit, bool already) {
@@ -325,7 +325,7 @@ void Replica::State::relieve_pressure() {
 
 void Replica::State::count(const std::string& author, Errc reason) {
     const std::string name = author + ": " + std::string(to_string(reason));
-    if (rejected.contains(name) || rejected.size() < reasons_max) {
+    if (rejected.contains(name) || rejected.size() < input_reasons_max) {
         ++rejected[name];
     }
 }

@@ -59,8 +59,11 @@ class Tidy:
             # The list of files includes sources, which is the point of it.
             command = [self.options.tidy, "--quiet", f"--checks={WITHOUT_ANALYZER},-bugprone-suspicious-include",
                        f"--header-filter={OUR_SOURCES}", source, "--", *flags]
-            if subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode == 0:
+            done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
+            if done.returncode == 0:
                 return ""
+            said = next((line for line in done.stdout.split("\n") if "error:" in line), "it does not compile")
+            print(f"  one by one: {len(names)} files from {os.path.relpath(names[0])}, because {said}", flush=True)
         return "".join(self.single(name, checks) for name in names)
 
 

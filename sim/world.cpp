@@ -13,7 +13,7 @@ using consensus::ReplicaId;
 
 namespace {
 
-enum Stream : std::uint64_t {
+enum WorldStream : std::uint64_t {
     world_stream = 11,
     network_stream = 12,
     adversary_stream = 13,

@@ -14,7 +14,7 @@
 
 namespace loyal::lab {
 
-using Json = nlohmann::json;
+using Json = nlohmann::ordered_json;
 
 namespace {
 

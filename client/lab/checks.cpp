@@ -13,7 +13,7 @@ namespace loyal::lab {
 
 namespace {
 
-constexpr std::size_t violations_max = 20;
+constexpr std::size_t violations_per_check_max = 20;
 
 bool is_correct(const Record& record, std::uint16_t replica) {
     return std::find(record.traitors.begin(), record.traitors.end(), replica) == record.traitors.end();
@@ -165,7 +165,7 @@ Finding check_linearizability(const Record& record) {
             continue;
         }
         finding.held = false;
-        if (finding.violations.size() >= violations_max) {
+        if (finding.violations.size() >= violations_per_check_max) {
             continue;
         }
         Violation violation;
@@ -217,7 +217,7 @@ Finding check_durability(const Record& record) {
             continue;
         }
         finding.held = false;
-        if (finding.violations.size() < violations_max) {
+        if (finding.violations.size() < violations_per_check_max) {
             Violation violation;
             violation.property = Property::durable;
             violation.key = key;
@@ -255,7 +255,7 @@ Finding check_once(const Record& record) {
             continue;
         }
         finding.held = false;
-        if (finding.violations.size() < violations_max) {
+        if (finding.violations.size() < violations_per_check_max) {
             Violation violation;
             violation.property = Property::once;
             violation.key = key;

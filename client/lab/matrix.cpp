@@ -12,12 +12,13 @@
 #include "sim/swarm.h"
 
 namespace loyal::lab {
+
+using Json = nlohmann::ordered_json;
 namespace {
 
 using sim::Failures;
-using sim::Timing;
 
-constexpr std::array timings{Timing::synchronous, Timing::partial, Timing::asynchronous};
+constexpr std::array timings{sim::Timing::synchronous, sim::Timing::partial, sim::Timing::asynchronous};
 constexpr std::array failure_models{Failures::crash_stop, Failures::crash_recovery, Failures::byzantine};
 
 std::optional<double> median(std::vector<double> values) {
@@ -39,7 +40,7 @@ std::string first_line(const std::string& text) {
     return text.substr(0, text.find('\n')).substr(0, 300);
 }
 
-MatrixCell measure_cell(Timing timing, Failures failures, const MatrixOptions& options,
+MatrixCell measure_cell(sim::Timing timing, Failures failures, const MatrixOptions& options,
                         const std::function<void()>& on_run) {
     MatrixCell cell;
     cell.timing = timing;
@@ -60,7 +61,7 @@ MatrixCell measure_cell(Timing timing, Failures failures, const MatrixOptions& o
         const sim::RunNumbers& n = result.numbers;
         cell.completed += n.completed;
         cell.violations += n.unsafe;
-        if (n.completed != 0 && timing != Timing::asynchronous) {
+        if (n.completed != 0 && timing != sim::Timing::asynchronous) {
             recoveries_ms.push_back(static_cast<double>(n.recovery_us) / 1'000);
         }
         if (n.unsafe != 0 && (first_bad == 0 || seed < first_bad)) {
@@ -88,7 +89,7 @@ std::string number(const std::optional<double>& value, int digits) {
     return value ? fmt::format("{:.{}f}", *value, digits) : "-";
 }
 
-const MatrixCell* find_row(const Matrix& matrix, Timing timing) {
+const MatrixCell* find_row(const Matrix& matrix, sim::Timing timing) {
     const auto found = std::find_if(matrix.cells.begin(), matrix.cells.end(),
                                     [timing](const MatrixCell& cell) { return cell.timing == timing; });
     return found == matrix.cells.end() ? nullptr : &*found;
@@ -98,7 +99,7 @@ std::string explanation(const Matrix& matrix) {
     std::uint64_t violations = 0, completed = 0, runs = 0, views = 0;
     for (const MatrixCell& cell : matrix.cells) {
         violations += cell.violations;
-        if (cell.timing == Timing::asynchronous) {
+        if (cell.timing == sim::Timing::asynchronous) {
             completed += cell.completed;
             runs += cell.runs;
             views += cell.view_changes;
@@ -106,7 +107,7 @@ std::string explanation(const Matrix& matrix) {
     }
     std::string text = violations == 0 ? "Safety held in every run, whatever the timing.\n"
                                        : fmt::format("Safety was violated in {} runs.\n", violations);
-    if (find_row(matrix, Timing::asynchronous) != nullptr && runs != 0) {
+    if (find_row(matrix, sim::Timing::asynchronous) != nullptr && runs != 0) {
         text += fmt::format(
             "asynchronous: the adversary loses no message and delivers each in the end, but what a view needs to "
             "decide "
@@ -140,7 +141,7 @@ std::optional<double> MatrixCell::view_changes_per_operation() const {
 
 bool Matrix::as_expected() const {
     return std::all_of(cells.begin(), cells.end(), [](const MatrixCell& cell) {
-        return cell.violations == 0 && (cell.timing == Timing::asynchronous || cell.completed == cell.runs);
+        return cell.violations == 0 && (cell.timing == sim::Timing::asynchronous || cell.completed == cell.runs);
     });
 }
 
@@ -152,7 +153,7 @@ Matrix measure_matrix(const MatrixOptions& options, const std::function<void(dou
     matrix.seed = options.seed;
     const double total = static_cast<double>(options.runs * timings.size() * failure_models.size());
     double done = 0;
-    for (const Timing timing : timings) {
+    for (const sim::Timing timing : timings) {
         for (const Failures failures : failure_models) {
             matrix.cells.push_back(measure_cell(timing, failures, options, [&] {
                 ++done;
@@ -170,7 +171,7 @@ std::string matrix_table(const Matrix& matrix) {
     std::string text =
         fmt::format("{:<13} {:<15} {:>4} {:>11} {:>12} {:>13} {:>10} {:>9} {:>8}\n", "timing", "failures", "n, f",
                     "violations", "completed", "recovery p50", "operations", "msgs/op", "views/op");
-    std::optional<Timing> row;
+    std::optional<sim::Timing> row;
     for (const MatrixCell& cell : matrix.cells) {
         const bool first = row != cell.timing;
         row = cell.timing;
@@ -190,7 +191,6 @@ std::string matrix_table(const Matrix& matrix) {
 }
 
 std::string matrix_json(const Matrix& matrix) {
-    using Json = nlohmann::ordered_json;
     const auto optional = [](const std::optional<double>& value) { return value ? Json(*value) : Json(nullptr); };
     const auto words = [](const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); };
     Json cells = Json::array();

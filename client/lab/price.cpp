@@ -16,7 +16,7 @@ struct Field {
     const char* what;
     std::uint64_t Costs::*count;
 };
-constexpr Field fields[] = {
+constexpr Field price_fields[] = {
     {"messages", "messages between replicas", &Costs::messages},
     {"bytes", "bytes between replicas", &Costs::bytes},
     {"signatures", "signatures made", &Costs::signatures},
@@ -41,7 +41,7 @@ double rate_of(const PriceSide& side) {
 }
 
 // Three digits that matter.
-double rounded(double value) {
+double price_rounded(double value) {
     if (value == 0 || !std::isfinite(value)) {
         return 0;
     }
@@ -52,7 +52,7 @@ double rounded(double value) {
 Json side_json(const Price& price, const PriceSide& side, double PriceRow::*value) {
     Json each = Json::object(), idle = Json::object();
     for (const PriceRow& made : price_rows(price)) {
-        (made.idle ? idle : each)[made.name] = rounded(made.*value);
+        (made.idle ? idle : each)[made.name] = price_rounded(made.*value);
     }
     const double rate = rate_of(side);
     each.erase("ops_per_s");
@@ -61,12 +61,12 @@ Json side_json(const Price& price, const PriceSide& side, double PriceRow::*valu
     return {{"fault_model", side.fault_model},
             {"n", side.n},
             {"f", side.f},
-            {"seconds", rounded(side.seconds)},
+            {"seconds", price_rounded(side.seconds)},
             {"ops", side.operations},
             {"errors", side.errors},
             {"ops_per_s", std::round(rate * 10) / 10},
-            {"p50_ms", rounded(side.p50_ms)},
-            {"p99_ms", rounded(side.p99_ms)},
+            {"p50_ms", price_rounded(side.p50_ms)},
+            {"p99_ms", price_rounded(side.p99_ms)},
             {"per_operation", each},
             {"idle_per_second", idle}};
 }
@@ -94,7 +94,7 @@ Result<Costs> costs_of_status(std::string_view json) {
                     "the replica's status says nothing of costs; is loyald of the same version?");
     }
     Costs costs;
-    for (const Field& field : fields) {
+    for (const Field& field : price_fields) {
         const auto found = status["costs"].find(field.name);
         if (found == status["costs"].end() || !found->is_number_unsigned()) {
             return fail(Errc::invalid_argument, fmt::format("the replica's status has no costs.{}", field.name));
@@ -110,7 +110,7 @@ Result<Costs> costs_between(const std::vector<Costs>& before, const std::vector<
     }
     Costs sum;
     for (std::size_t id = 0; id < before.size(); ++id) {
-        for (const Field& field : fields) {
+        for (const Field& field : price_fields) {
             if (after[id].*field.count < before[id].*field.count) {
                 return fail(Errc::conflict,
                             fmt::format("replica {} was started again while it was being measured", id));
@@ -132,13 +132,13 @@ std::vector<PriceRow> price_rows(const Price& price) {
         };
         rows.push_back(row(field.name, field.what, idle, of(crash), of(byzantine)));
     };
-    for (const Field& field : fields) {
+    for (const Field& field : price_fields) {
         add(field, false);
     }
     rows.push_back(row("p50_ms", "latency, median, ms", false, crash.p50_ms, byzantine.p50_ms));
     rows.push_back(row("p99_ms", "latency, 99th percentile, ms", false, crash.p99_ms, byzantine.p99_ms));
     rows.push_back(row("ops_per_s", "operations per second", false, rate_of(crash), rate_of(byzantine)));
-    for (const Field& field : fields) {
+    for (const Field& field : price_fields) {
         add(field, true);
     }
     return rows;
@@ -154,7 +154,7 @@ std::string figure_text(double value) {
 Json price_document(const Price& price) {
     Json ratio = Json::object(), idle_ratio = Json::object();
     for (const PriceRow& made : price_rows(price)) {
-        (made.idle ? idle_ratio : ratio)[made.name] = made.ratio ? Json(rounded(*made.ratio)) : Json();
+        (made.idle ? idle_ratio : ratio)[made.name] = made.ratio ? Json(price_rounded(*made.ratio)) : Json();
     }
     return {{"clients", price.clients},
             {"value_bytes", price.value_bytes},

@@ -7,9 +7,9 @@
 
 namespace loyal::lab {
 
-namespace {
-
 using Json = nlohmann::ordered_json;
+
+namespace {
 
 // ---- Bytes, and what may be absent
 

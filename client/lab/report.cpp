@@ -19,9 +19,9 @@
 
 namespace loyal::lab {
 
-namespace {
-
 using Json = nlohmann::ordered_json;
+
+namespace {
 
 // Inside <script>: no byte of it may end the element or begin a comment in it.
 std::string for_script(const Json& data) {

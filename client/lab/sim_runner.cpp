@@ -219,7 +219,7 @@ class Recorder final : public sim::Observer {
         found.id = to_hex(consensus::evidence_id(evidence).view());
         found.explanation = consensus::explanation_of(evidence.kind);
         found.verified = verified;
-        found.statements = words_of(evidence);
+        found.statements = lab::words_of(evidence);
         if (held_.insert({by.value, found.id}).second) {
             note(found.at_s, Event::Kind::evidence, found.culprit,
                  fmt::format("replica {} holds proof {} against replica {}", by.value, found.kind, found.culprit));

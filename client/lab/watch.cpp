@@ -19,8 +19,8 @@ constexpr double sample_every_s = 0.1;
 constexpr std::uint64_t status_timeout_ms = 250;
 constexpr double evidence_every_s = 0.5;
 constexpr double lately_s = 1.0;
-constexpr std::size_t samples_max = 200'000, events_max = 5'000, messages_max = 2'000;
-constexpr std::size_t trace_entries_max = 100'000, evidence_max = 200;
+constexpr std::size_t samples_max = 200'000, events_max = 5'000, watched_messages_max = 2'000;
+constexpr std::size_t trace_entries_max = 100'000, watched_evidence_max = 200;
 
 }  // namespace
 
@@ -87,7 +87,7 @@ struct Watch::Shared {
 
     void take_evidence(std::uint16_t by, double at_s, const std::string& json) {
         for (const HeldProof& proof : proofs_of_answer(json)) {
-            if (evidence.size() >= evidence_max || evidence.contains({by, proof.id})) {
+            if (evidence.size() >= watched_evidence_max || evidence.contains({by, proof.id})) {
                 continue;
             }
             EvidenceFound found = examine(proof, by, at_s, membership);
@@ -232,7 +232,7 @@ void Watch::finish(Record& record) {
     std::stable_sort(record.evidence.begin(), record.evidence.end(),
                      [](const EvidenceFound& a, const EvidenceFound& b) { return a.at_s < b.at_s; });
     record.messages = messages_of(std::move(shared_->trace), clock_.start_ns, shared_->trace_from_s,
-                                  shared_->trace_to_s, messages_max);
+                                  shared_->trace_to_s, watched_messages_max);
     record.events.insert(record.events.end(), std::make_move_iterator(shared_->events.begin()),
                          std::make_move_iterator(shared_->events.end()));
     std::stable_sort(record.events.begin(), record.events.end(),
