@@ -108,7 +108,7 @@ std::optional<double> recovery_of(const Record& record, double last_s) {
 }
 
 void judge_liveness(const Scenario& scenario, const Record& record, Verdict& verdict) {
-    const double total = scenario.times.total();
+    const double total = std::max(scenario.times.total(), record.load_until_s);
     const Gap gap = longest_gap(record, 0, total);
     verdict.longest_gap_s = gap.length_s;
     verdict.gap_from_s = gap.from_s;

@@ -114,6 +114,7 @@ void Load::complete(std::size_t index, const Ending& ending) {
         case Operation::Status::ok:
             ++counts_.ok;
             counts_.last_ok_ns = now;
+            counts_.last_asked_ok_ns = std::max(counts_.last_asked_ok_ns, operation.call_ns);
             learn(operation, ending);
             break;
         case Operation::Status::fail:

@@ -50,7 +50,8 @@ class Load {
 
     struct Counts {
         std::uint64_t ok = 0, failed = 0, unknown = 0;
-        std::uint64_t last_ok_ns = 0;  // 0: none yet
+        std::uint64_t last_ok_ns = 0;        // 0: none yet
+        std::uint64_t last_asked_ok_ns = 0;  // when the latest one was asked that was answered
     };
     [[nodiscard]] Counts counts() const;
     // In order of their ends. Operations that never ended are not in it: wait until idle().

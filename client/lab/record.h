@@ -91,7 +91,8 @@ struct Record {
     std::vector<std::uint16_t> traitors;  // told to misbehave at any time, environment faults not counted
     std::uint64_t start_ns = 0;           // of the clock that operations' times are of
     double during_from_s = 0, during_to_s = 0, end_s = 0;  // faults are in force in between
-    std::vector<Sample> samples;                           // in order of time
+    double load_until_s = 0;      // operations were begun until then, later than planned when recovery was waited for
+    std::vector<Sample> samples;  // in order of time
     std::vector<Event> events;
     std::vector<Message> messages;  // of the interesting moment only, bounded
     std::vector<Operation> operations;

@@ -43,6 +43,7 @@ class ProcessRun {
     [[nodiscard]] Result<void> start_processes();
     [[nodiscard]] bool await(const std::function<bool()>& condition, double seconds_max, const char* phase);
     void go(const char* phase);
+    [[nodiscard]] bool waits_for_recovery() const;
     void drive();
     void perform_due();
     void drain();
@@ -170,9 +171,21 @@ void ProcessRun::perform_due() {
     }
 }
 
+// What the scenario promises is that operations go on within a time; the run does not end before that was seen or the
+// time is over (a machine that stands still for a moment is no broken promise).
+bool ProcessRun::waits_for_recovery() const {
+    if (!scenario_.expect.live || scenario_.steps.empty()) {
+        return false;
+    }
+    const double last_step_s = scenario_.steps.back().at_s;
+    const auto last_step_ns = clock_.start_ns + static_cast<std::uint64_t>(last_step_s * 1e9);
+    return load_->counts().last_asked_ok_ns < last_step_ns &&
+           clock_.now_s() < last_step_s + scenario_.expect.recovery_max_s;
+}
+
 void ProcessRun::drive() {
     go("before");
-    while (clock_.now_s() < scenario_.times.total() && !stopped()) {
+    while ((clock_.now_s() < scenario_.times.total() || waits_for_recovery()) && !stopped()) {
         perform_due();
         load_->pump();
         watch_->look();
@@ -298,6 +311,7 @@ void ProcessRun::fill(Record& record) {
     record.during_from_s = scenario_.times.before;
     record.during_to_s = scenario_.times.before + scenario_.times.during;
     record.end_s = end_s_;
+    record.load_until_s = end_s_;
     record.operations = load_->take_operations();
     watch_->finish(record);
     for (std::string& failure : injector_->take_failures()) {

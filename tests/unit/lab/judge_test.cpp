@@ -180,6 +180,28 @@ TEST(Judge, a_cluster_that_ends_in_silence_is_not_live) {
     EXPECT_EQ(judge(scenario, clean()).outcome, Outcome::violated);  // it was expected to stall
 }
 
+// The runner waits for what was promised: the run is as long as it was, not as long as it was planned.
+TEST(Judge, a_recovery_that_was_waited_for_counts_and_one_that_never_came_does_not) {
+    Record record = clean();
+    std::erase_if(record.operations, [](const Operation& operation) {
+        return operation.ret_ns > 1'400 * ms && operation.call_ns < 3'600 * ms;
+    });
+    record.versions.clear();
+    Scenario scenario = plain();
+    scenario.times = {1, 0.5, 1};
+    scenario.expect.recovery_max_s = 3;
+    Step heal;
+    heal.at_s = 1.5;
+    scenario.steps = {heal};
+    record.load_until_s = 3.9;
+    const Verdict verdict = judge(scenario, record);
+    EXPECT_EQ(verdict.live, true);
+    EXPECT_NEAR(verdict.recovery_s.value_or(0), 2.1, 0.05);
+    std::erase_if(record.operations, [](const Operation& operation) { return operation.call_ns > 1'400 * ms; });
+    record.load_until_s = 4.5;
+    EXPECT_EQ(judge(scenario, record).live, false);
+}
+
 TEST(Judge, wants_the_expected_proof_verified_and_against_the_traitor) {
     Scenario scenario = plain();
     scenario.expect.evidence = {"E1"};
