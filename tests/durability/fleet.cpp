@@ -7,6 +7,7 @@
 #include <thread>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "crypto/identity.h"
 
@@ -217,6 +218,20 @@ std::string Fleet::settle(std::chrono::milliseconds limit) {
         std::this_thread::sleep_for(10ms);
     }
     return "no common state in time: " + (why.empty() ? "heights move" : why);
+}
+
+std::string Fleet::describe() {
+    const std::vector<Json> rows = status();
+    std::vector<std::string> said;
+    for (std::uint16_t id = 0; id < rows.size(); ++id) {
+        const Json& row = rows[id];
+        said.push_back(row.is_object()
+                           ? fmt::format("replica {}: {} view {} executed {} committed {}", id, row.value("role", "?"),
+                                         row.value("view", 0), row.value("executed", 0), row.value("committed", 0))
+                       : running(id) ? fmt::format("replica {} does not answer", id)
+                                     : fmt::format("replica {} does not run: {}", id, last_words(id)));
+    }
+    return fmt::format("{}", fmt::join(said, "; "));
 }
 
 std::vector<int> Fleet::proofs() {

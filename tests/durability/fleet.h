@@ -68,6 +68,8 @@ class Fleet {
     // All that run have executed the same height to the same state, and do not move; empty: they have. Otherwise why
     // not: a difference of states at one height is told at once, whatever the time.
     [[nodiscard]] std::string settle(std::chrono::milliseconds limit = std::chrono::seconds(30));
+    // One line about all replicas, for a report of what went wrong.
+    [[nodiscard]] std::string describe();
     // What replicas can prove against each other; -1 for who could not be asked.
     [[nodiscard]] std::vector<int> proofs();
     [[nodiscard]] Result<std::string> control(std::uint16_t id, const std::string& line);

@@ -24,6 +24,8 @@ constexpr std::size_t operations_max = 20 * workload_operations;
 // The smallest that the default window allows: every workload contains a checkpoint, with all that it writes.
 constexpr std::uint64_t checkpoint_interval = 32;
 constexpr int exit_io = 69;
+// Each waits 20 s: a view change takes a small part of the first.
+constexpr std::size_t unanswered_max = 3;
 
 bool starts(KillRole role) {
     return role == KillRole::starting || role == KillRole::fetching;
@@ -100,13 +102,21 @@ lab::Operation KillLane::put(std::size_t i) {
     operation.status = result.certainty == client::Certainty::done          ? lab::Operation::Status::ok
                        : result.certainty == client::Certainty::not_applied ? lab::Operation::Status::fail
                                                                             : lab::Operation::Status::unknown;
+    unanswered_ = operation.status == lab::Operation::Status::ok ? 0 : unanswered_ + 1;
+    if (unanswered_ == unanswered_max) {
+        note(fmt::format("{} writes in a row were not done; {}", unanswered_, fleet_->describe()));
+    }
     return operation;
+}
+
+bool KillLane::stuck() const {
+    return unanswered_ >= unanswered_max;
 }
 
 void KillLane::go_away(std::uint16_t victim, KillRole role, std::vector<lab::Operation>& operations) {
     fleet_->kill(victim);
     const std::size_t missed = role == KillRole::fetching ? missed_fetching : missed_starting;
-    while (operations.size() < missed) {
+    while (operations.size() < missed && !stuck()) {
         operations.push_back(put(operations.size()));
     }
 }
@@ -121,6 +131,7 @@ CallCounts KillLane::count(KillRole role) {
     const std::uint16_t victim = choose(role);
     const KillSwitch& its = switches_[victim]->get();
     ++rounds_;
+    unanswered_ = 0;
     std::vector<lab::Operation> operations;
     if (starts(role)) {
         go_away(victim, role, operations);
@@ -132,7 +143,7 @@ CallCounts KillLane::count(KillRole role) {
         await_start(victim);
     } else {
         // One at a time at the victim, too: it would put more into one call than it need.
-        for (std::size_t i = 0; i < workload_operations; ++i) {
+        for (std::size_t i = 0; i < workload_operations && !stuck(); ++i) {
             (void)put(i);
             note(fleet_->settle());
         }
@@ -182,6 +193,7 @@ KillSums KillLane::attempt(const KillPoint& point) {
     const SwitchFile& its = *switches_[victim];
     std::vector<lab::Operation> operations;
     ++rounds_;
+    unanswered_ = 0;
     if (starts(point.role)) {
         go_away(victim, point.role, operations);
     }
@@ -197,7 +209,7 @@ KillSums KillLane::attempt(const KillPoint& point) {
             bring_back(victim, point.how);
             back = true;
         }
-        if (operations.size() >= operations_max || (operations.size() >= enough && back)) {
+        if (operations.size() >= operations_max || stuck() || (operations.size() >= enough && back)) {
             break;
         }
         operations.push_back(put(operations.size()));

@@ -62,6 +62,9 @@ class KillLane {
     void note(const std::string& trouble);
     [[nodiscard]] std::uint16_t choose(KillRole role);
     [[nodiscard]] lab::Operation put(std::size_t i);
+    // Several writes in a row were not done: a trouble, which says how the replicas are, and nothing more is waited
+    // for.
+    [[nodiscard]] bool stuck() const;
     // Killed, and started again after the others went on without it; what they did is added to the operations.
     void go_away(std::uint16_t victim, KillRole role, std::vector<lab::Operation>& operations);
     void await_start(std::uint16_t victim);
@@ -73,7 +76,8 @@ class KillLane {
     std::vector<std::unique_ptr<SwitchFile>> switches_;
     std::unique_ptr<client::Client> client_;
     std::uint64_t rounds_ = 0;
-    KillSums sums_;  // of the point that is tried
+    std::size_t unanswered_ = 0;  // writes in a row
+    KillSums sums_;               // of the point that is tried
 };
 
 }  // namespace loyal::durability
