@@ -93,6 +93,29 @@ class Walk {
         if (auto read = read_metas(); !read) {
             return read;
         }
+        if (overtaken_) {
+            if (auto checked = check_overtaken(); !checked) {
+                return checked;
+            }
+        }
+        return walk_snapshot(newest_);
+    }
+
+ private:
+    enum class Kind : std::uint8_t { free_list, main, table };
+    struct Bounds {
+        std::optional<ByteView> from;  // keys are at least this
+        std::optional<ByteView> to;    // and below this
+    };
+
+    static tl::unexpected<Error> wrong(std::string what) { return fail(Errc::corrupted, std::move(what)); }
+    [[nodiscard]] tl::unexpected<Error> wrong_page(PageNumber page, const std::string& what) const {
+        return wrong(where_ + ": page " + std::to_string(page) + " " + what);
+    }
+
+    Result<void> walk_snapshot(const Meta& meta) {
+        meta_ = meta;
+        found_.clear();
         claimed_.assign(meta_.last_page + 1, false);
         claimed_[0] = claimed_[1] = true;
         claimed_pages_ = 2;
@@ -110,18 +133,6 @@ class Walk {
                          " are in use or free");
         }
         return {};
-    }
-
- private:
-    enum class Kind : std::uint8_t { free_list, main, table };
-    struct Bounds {
-        std::optional<ByteView> from;  // keys are at least this
-        std::optional<ByteView> to;    // and below this
-    };
-
-    static tl::unexpected<Error> wrong(std::string what) { return fail(Errc::corrupted, std::move(what)); }
-    [[nodiscard]] tl::unexpected<Error> wrong_page(PageNumber page, const std::string& what) const {
-        return wrong(where_ + ": page " + std::to_string(page) + " " + what);
     }
 
     // ---- Meta pages
@@ -157,15 +168,28 @@ class Walk {
             return wrong("the two meta pages contradict each other");
         }
         const Meta& older = first->transaction < second->transaction ? *first : *second;
-        meta_ = first->transaction < second->transaction ? *second : *first;
-        if (meta_.free_list.flags != integer_keys || meta_.main.flags != 0 || meta_.last_page < 1 ||
-            meta_.last_page >= limits::lmdb_map_bytes / page_bytes_) {
-            return wrong("the newest meta page cannot be right");
+        newest_ = first->transaction < second->transaction ? *second : *first;
+        for (const Meta* meta : {static_cast<const Meta*>(&newest_), &older}) {
+            if (meta->free_list.flags != integer_keys || meta->main.flags != 0 || meta->last_page < 1 ||
+                meta->last_page >= limits::lmdb_map_bytes / page_bytes_) {
+                return wrong("a meta page cannot be right");
+            }
         }
         if (last_in_free_list(older) > older.transaction) {
-            return wrong("a meta page is older than what it leads to: a commit would be lost");
+            overtaken_ = older;
         }
         return {};
+    }
+    // The older meta page leads to what came after it. Either it is that of the next commit whose number is wrong: a
+    // commit would be lost. Or the process ended while it wrote that page, the number last: what it leads to is no
+    // snapshot then, LMDB takes the other page, and the next commit writes this one anew.
+    Result<void> check_overtaken() {
+        overtaken_->transaction += 2;
+        const Result<void> whole = walk_snapshot(*overtaken_);
+        if (whole) {
+            return wrong("a meta page is older than what it leads to: a commit would be lost");
+        }
+        return whole.error().code == Errc::corrupted ? Result<void>() : whole;
     }
     // The latest transaction whose freed pages a snapshot lists: each commit frees some, and the snapshot before the
     // newest one is still whole. Zero when that cannot be told; nobody needs its pages.
@@ -447,7 +471,9 @@ class Walk {
     File file_;
     std::uintmax_t file_bytes_ = 0;
     std::size_t page_bytes_ = 0;
-    Meta meta_;
+    Meta newest_;
+    std::optional<Meta> overtaken_;
+    Meta meta_;                  // of the snapshot that is walked
     std::vector<bool> claimed_;  // by page number
     std::uint64_t claimed_pages_ = 0;
     std::vector<std::pair<std::string, Tree>> found_;  // tables, by name
