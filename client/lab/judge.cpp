@@ -209,15 +209,15 @@ void expect_evidence(const Scenario& scenario, const Record& record, Verdict& ve
                                                   found.culprit, found.by, found.kind));
         }
     }
-    for (const std::string& kind : scenario.expect.evidence) {
-        const auto& against = scenario.expect.against;
-        const bool found = std::any_of(record.evidence.begin(), record.evidence.end(), [&](const EvidenceFound& each) {
-            return each.kind == kind && each.verified &&
-                   (against.empty() || std::find(against.begin(), against.end(), each.culprit) != against.end());
-        });
-        if (!found) {
-            verdict.reasons.push_back(fmt::format("evidence {} was expected, and nobody holds any", kind));
-        }
+    const std::vector<std::string>& kinds = scenario.expect.evidence;
+    const std::vector<std::uint16_t>& against = scenario.expect.against;
+    const bool convicted = std::any_of(record.evidence.begin(), record.evidence.end(), [&](const EvidenceFound& each) {
+        return each.verified && std::find(kinds.begin(), kinds.end(), each.kind) != kinds.end() &&
+               (against.empty() || std::find(against.begin(), against.end(), each.culprit) != against.end());
+    });
+    if (!kinds.empty() && !convicted) {
+        verdict.reasons.push_back(
+            fmt::format("evidence {} was expected, and nobody holds any", fmt::join(kinds, " or ")));
     }
 }
 

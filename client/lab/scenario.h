@@ -116,7 +116,8 @@ struct Expectation {
     // True: no operation completes while the faults are in force (for at least half of that time).
     bool stalls = false;
     double recovery_max_s = 8;
-    // Kinds of evidence (E1 ...) that must be held against `against`, or against any traitor when that is empty.
+    // Kinds of evidence (E1 ...), one of which must be held against `against`, or against any traitor when that is
+    // empty.
     std::vector<std::string> evidence;
     std::vector<std::uint16_t> against;
     bool beyond_model = false;  // more traitors than the cluster tolerates, on purpose

@@ -444,7 +444,7 @@ std::string expectation_in_words(const Scenario& scenario) {
                                     : std::string("operations do not go on"));
     }
     if (!expect.evidence.empty()) {
-        parts.push_back(fmt::format("the traitor is convicted ({})", fmt::join(expect.evidence, ", ")));
+        parts.push_back(fmt::format("the traitor is convicted ({})", fmt::join(expect.evidence, " or ")));
     }
     return fmt::format("{}", fmt::join(parts, "; "));
 }

@@ -216,6 +216,10 @@ TEST(Judge, wants_the_expected_proof_verified_and_against_the_traitor) {
     EXPECT_EQ(judge(scenario, record).outcome, Outcome::violated);  // does not check
     record.evidence[0].verified = true;
     EXPECT_EQ(judge(scenario, record).outcome, Outcome::as_expected);
+    scenario.expect.evidence = {"E2", "E1"};  // any of them
+    EXPECT_EQ(judge(scenario, record).outcome, Outcome::as_expected);
+    scenario.expect.evidence = {"E2", "E3"};
+    EXPECT_EQ(judge(scenario, record).outcome, Outcome::violated);
 }
 
 TEST(Judge, an_accused_honest_replica_is_a_violation) {
