@@ -93,12 +93,16 @@ class Walk {
         if (auto read = read_metas(); !read) {
             return read;
         }
-        if (overtaken_) {
-            if (auto checked = check_overtaken(); !checked) {
-                return checked;
-            }
+        if (auto walked = walk_snapshot(); !walked) {
+            return walked;
         }
-        return walk_snapshot(newest_);
+        // The older meta page leads to what came after it. Either the process ended while it wrote that page for the
+        // next commit, the number last: then its main tree is still the one whose root the newest commit has freed,
+        // LMDB takes the other page, and the next commit writes this one anew. Or it is that of the next commit, and
+        // its number is wrong.
+        return overtaken_ && !half_written_
+                   ? wrong("a meta page is older than what it leads to: a commit would be lost")
+                   : Result<void>();
     }
 
  private:
@@ -113,9 +117,7 @@ class Walk {
         return wrong(where_ + ": page " + std::to_string(page) + " " + what);
     }
 
-    Result<void> walk_snapshot(const Meta& meta) {
-        meta_ = meta;
-        found_.clear();
+    Result<void> walk_snapshot() {
         claimed_.assign(meta_.last_page + 1, false);
         claimed_[0] = claimed_[1] = true;
         claimed_pages_ = 2;
@@ -168,8 +170,8 @@ class Walk {
             return wrong("the two meta pages contradict each other");
         }
         const Meta& older = first->transaction < second->transaction ? *first : *second;
-        newest_ = first->transaction < second->transaction ? *second : *first;
-        for (const Meta* meta : {static_cast<const Meta*>(&newest_), &older}) {
+        meta_ = first->transaction < second->transaction ? *second : *first;
+        for (const Meta* meta : {static_cast<const Meta*>(&meta_), &older}) {
             if (meta->free_list.flags != integer_keys || meta->main.flags != 0 || meta->last_page < 1 ||
                 meta->last_page >= limits::lmdb_map_bytes / page_bytes_) {
                 return wrong("a meta page cannot be right");
@@ -179,17 +181,6 @@ class Walk {
             overtaken_ = older;
         }
         return {};
-    }
-    // The older meta page leads to what came after it. Either it is that of the next commit whose number is wrong: a
-    // commit would be lost. Or the process ended while it wrote that page, the number last: what it leads to is no
-    // snapshot then, LMDB takes the other page, and the next commit writes this one anew.
-    Result<void> check_overtaken() {
-        overtaken_->transaction += 2;
-        const Result<void> whole = walk_snapshot(*overtaken_);
-        if (whole) {
-            return wrong("a meta page is older than what it leads to: a commit would be lost");
-        }
-        return whole.error().code == Errc::corrupted ? Result<void>() : whole;
     }
     // The latest transaction whose freed pages a snapshot lists: each commit frees some, and the snapshot before the
     // newest one is still whole. Zero when that cannot be told; nobody needs its pages.
@@ -435,6 +426,8 @@ class Walk {
             if (auto claimed = claim(page, 1); !claimed) {
                 return claimed;
             }
+            half_written_ = half_written_ ||
+                            (overtaken_ && page == overtaken_->main.root && number_in(node.key) == meta_.transaction);
         }
         return {};
     }
@@ -471,10 +464,10 @@ class Walk {
     File file_;
     std::uintmax_t file_bytes_ = 0;
     std::size_t page_bytes_ = 0;
-    Meta newest_;
-    std::optional<Meta> overtaken_;
-    Meta meta_;                  // of the snapshot that is walked
-    std::vector<bool> claimed_;  // by page number
+    Meta meta_;                      // the newest
+    std::optional<Meta> overtaken_;  // the older one, if it leads to what came later
+    bool half_written_ = false;      // that one
+    std::vector<bool> claimed_;      // by page number
     std::uint64_t claimed_pages_ = 0;
     std::vector<std::pair<std::string, Tree>> found_;  // tables, by name
     std::uint64_t records_ = 0;
