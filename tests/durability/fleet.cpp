@@ -224,10 +224,10 @@ std::string Fleet::describe() {
     const std::vector<Json> rows = status();
     std::vector<std::string> said;
     for (std::uint16_t id = 0; id < rows.size(); ++id) {
-        const Json& row = rows[id];
+        Json row = rows[id];
         said.push_back(row.is_object()
-                           ? fmt::format("replica {}: {} view {} executed {} committed {}", id, row.value("role", "?"),
-                                         row.value("view", 0), row.value("executed", 0), row.value("committed", 0))
+                           ? fmt::format("replica {}: {} view {} executed {} alarms {}", id, row["role"].dump(),
+                                         row["view"].dump(), row["executed"].dump(), row["alarms"].dump())
                        : running(id) ? fmt::format("replica {} does not answer", id)
                                      : fmt::format("replica {} does not run: {}", id, last_words(id)));
     }
