@@ -280,6 +280,10 @@ void Node::executed(const kvstore::ExecutedBlock& result) {
     const kvstore::ExecutedBlock& block = falsified ? *falsified : result;
     s.executed_height = block.height;
     s.executed_digest = block.digest;
+    s.recent_states.emplace_back(block.height, block.digest);
+    if (s.recent_states.size() > recent_states_max) {
+        s.recent_states.pop_front();
+    }
     s.executed_hlc = std::max(s.executed_hlc, block.hlc);
     ++s.counters.blocks_executed;
     for (const kvstore::Replies& replies : block.replies) {
@@ -400,6 +404,10 @@ consensus::Hlc Node::executed_hlc() const {
 
 const crypto::Digest& Node::executed_digest() const {
     return state_->executed_digest;
+}
+
+const std::deque<std::pair<consensus::Height, crypto::Digest>>& Node::recent_states() const {
+    return state_->recent_states;
 }
 
 std::size_t Node::waiting_sends() const {

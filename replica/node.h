@@ -129,6 +129,9 @@ class Node {
     [[nodiscard]] consensus::Height executed_height() const;
     [[nodiscard]] consensus::Hlc executed_hlc() const;  // of the last executed block of this run
     [[nodiscard]] const crypto::Digest& executed_digest() const;
+    // What the last blocks came to, that one included: at most recent_states_max, oldest first.
+    static constexpr std::size_t recent_states_max = 64;
+    [[nodiscard]] const std::deque<std::pair<consensus::Height, crypto::Digest>>& recent_states() const;
     [[nodiscard]] std::size_t waiting_sends() const;
     [[nodiscard]] std::size_t waiting_reads() const;
 

@@ -2,6 +2,7 @@
 // replica/.
 #pragma once
 
+#include <deque>
 #include <map>
 #include <optional>
 #include <string>
@@ -96,6 +97,7 @@ struct Node::State final : ReadView {
     consensus::ReplicaId primary;
     consensus::Height executed_height;
     crypto::Digest executed_digest;
+    std::deque<std::pair<consensus::Height, crypto::Digest>> recent_states;
     consensus::Hlc executed_hlc;
     std::uint64_t wall_ms = 0;
     std::uint64_t monotonic_ms = 0;  // counted in ticks

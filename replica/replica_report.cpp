@@ -86,6 +86,9 @@ Report Replica::State::report() const {
     r.node = node.counters();
     r.executed = node.executed_height().value;
     r.executed_digest = node.executed_digest().hex();
+    for (const auto& [height, digest] : node.recent_states()) {
+        r.recent_digests.emplace_back(height.value, digest.hex());
+    }
     r.durable_executed = executor ? executor->durable_height() : 0;
     // One correct replica at least has committed so much: a liar alone must not make this replica look late.
     std::vector<consensus::Height> said = r.core.peer_committed;

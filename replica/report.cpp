@@ -92,6 +92,15 @@ Json transfer_json(const Report& report) {
             {"peers_dropped", progress.peers_dropped}};
 }
 
+// Of the states after the last heights: two replicas are seldom asked at the same one.
+Json recent_digests_json(const Report& report) {
+    Json digests = Json::object();
+    for (const auto& [height, digest] : report.recent_digests) {
+        digests[std::to_string(height)] = digest;
+    }
+    return digests;
+}
+
 // Since start: what this replica sent to others, signed, checked, synced and executed.
 Json costs_json(const Report& report) {
     return {{"messages", report.peer_frames_out},   {"bytes", report.peer_bytes_out},
@@ -155,6 +164,7 @@ std::string status_json(const Report& report) {
     json["db_bytes"] = report.db_bytes;
     json["state_digest"] = report.executed_digest;
     json["alarms"] = report.alarms;
+    json["recent_digests"] = recent_digests_json(report);
     json["detector"] = detector_json(report);
     json["costs"] = costs_json(report);
     json["accusations"] = report.accusations;

@@ -20,6 +20,7 @@ struct Report {
     NodeCounters node;
     std::uint64_t executed = 0;
     std::string executed_digest;
+    std::vector<std::pair<std::uint64_t, std::string>> recent_digests;  // of the states after the last heights
     std::uint64_t durable_executed = 0;
     std::uint64_t peer_committed_max = 0;
     std::string fault = "none";

@@ -19,6 +19,7 @@ using Json = nlohmann::ordered_json;
 namespace {
 
 constexpr std::size_t text_bytes_max = 2'000;
+constexpr std::size_t digests_max = 1'000, digest_digits = 64;
 
 std::string text_in(const Json& json, const char* key) {
     const auto found = json.find(key);
@@ -64,9 +65,26 @@ const Json& list_in(const Json& json, const char* key) {
     return json.is_object() && found != json.end() && found->is_array() ? *found : empty;
 }
 
-}  // namespace
+// An object of texts by height.
+std::map<std::uint64_t, std::string> digests_in(const Json& json, const char* key) {
+    std::map<std::uint64_t, std::string> digests;
+    const auto found = json.find(key);
+    if (found == json.end() || !found->is_object()) {
+        return digests;
+    }
+    for (const auto& [name, digest] : found->items()) {
+        std::uint64_t height = 0;
+        const auto parsed = std::from_chars(name.data(), name.data() + name.size(), height);
+        if (digest.is_string() && parsed.ec == std::errc() && parsed.ptr == name.data() + name.size() &&
+            digests.size() < digests_max) {
+            digests[height] = digest.get<std::string>().substr(0, digest_digits);
+        }
+    }
+    return digests;
+}
 
-Sample sample_of_status(std::uint16_t replica, double at_s, const std::string& json) {
+}  // namespace
+_status(std::uint16_t replica, double at_s, const std::string& json) {
     Sample sample;
     sample.at_s = at_s;
     sample.replica = replica;
@@ -80,6 +98,7 @@ Sample sample_of_status(std::uint16_t replica, double at_s, const std::string& j
     sample.executed = number_in(said, "executed");
     sample.digest = text_in(said, "state_digest");
     sample.fault = text_in(said, "fault");
+    sample.recent_digests = digests_in(said, "recent_digests");
     if (const auto detector = said.find("detector"); detector != said.end() && detector->is_object()) {
         sample.time_out = text_in(*detector, "last_time_out");
     }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <limits>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -19,7 +20,8 @@ constexpr double sample_every_s = 0.1;
 constexpr std::uint64_t status_timeout_ms = 250;
 constexpr double evidence_every_s = 0.5;
 constexpr double lately_s = 1.0;
-constexpr std::size_t samples_max = 200'000, events_max = 5'000, watched_messages_max = 2'000;
+constexpr std::size_t differences_max = 10'000, recent_max = 4'096, samples_max = 200'000, events_max = 5'000,
+                      watched_messages_max = 2'000;
 constexpr std::size_t trace_entries_max = 100'000, watched_evidence_max = 200;
 
 }  // namespace
@@ -47,8 +49,9 @@ struct Watch::Shared {
     double next_sample_s = 0, next_evidence_s = 0;
     std::vector<Sample> samples;
     std::map<std::uint16_t, Sample> latest;
-    std::map<std::uint16_t, Costs> costs;  // since the replica's start
-    std::map<std::uint64_t, std::map<std::uint16_t, std::string>> digests;
+    std::map<std::uint16_t, Costs> costs;                                   // since the replica's start
+    std::map<std::uint64_t, std::map<std::uint16_t, std::string>> digests;  // by height and replica
+    std::map<std::uint64_t, std::map<std::uint16_t, std::string>> recent;   // the newest heights of all
     std::uint64_t highest_view = 0;
     std::vector<Event> events;
     std::map<std::pair<std::uint16_t, std::string>, EvidenceFound> evidence;  // by holder and id
@@ -58,6 +61,25 @@ struct Watch::Shared {
     void add_event(Event event) {
         if (events.size() < events_max) {
             events.push_back(std::move(event));
+        }
+    }
+
+    // Of the heights at which nobody was asked only those are kept that tell something: where two replicas differ.
+    void take_digests(Sample& sample) {
+        if (!sample.digest.empty()) {
+            digests[sample.executed][sample.replica] = sample.digest;
+        }
+        for (auto& [height, digest] : std::exchange(sample.recent_digests, {})) {
+            const auto& said = recent[height];
+            const bool differs =
+                std::any_of(said.begin(), said.end(), [&](const auto& of) { return of.second != digest; });
+            recent[height][sample.replica] = std::move(digest);
+            if (differs && digests.size() < differences_max) {
+                digests[height].insert(recent[height].begin(), recent[height].end());
+            }
+        }
+        while (recent.size() > recent_max) {
+            recent.erase(recent.begin());
         }
     }
 
@@ -71,9 +93,7 @@ struct Watch::Shared {
             if (const Result<Costs> said = costs_of_status(status.json)) {
                 costs[id] = *said;
             }
-            if (!sample.digest.empty()) {
-                digests[sample.executed][id] = sample.digest;
-            }
+            take_digests(sample);
             if (sample.view > highest_view && sample.view < std::numeric_limits<std::uint32_t>::max()) {
                 highest_view = sample.view;
                 add_event({at_s, Event::Kind::view, id,

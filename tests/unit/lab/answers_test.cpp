@@ -9,13 +9,15 @@ namespace {
 TEST(StatusAnswer, becomes_a_sample) {
     const Sample sample = sample_of_status(
         2, 1.5,
-        R"({"id":2,"role":"backup","view":3,"executed":17,"state_digest":"ab","fault":"none","suspicion":{"0":1.5}})");
+        R"({"id":2,"role":"backup","view":3,"executed":17,"state_digest":"ab","fault":"none","suspicion":{"0":1.5},)"
+        R"("recent_digests":{"16":"cd","17":"ab","x":"ef","18":9}})");
     EXPECT_TRUE(sample.up);
     EXPECT_EQ(sample.role, "backup");
     EXPECT_EQ(sample.view, 3U);
     EXPECT_EQ(sample.executed, 17U);
     EXPECT_EQ(sample.digest, "ab");
     EXPECT_EQ(sample.suspicion.at(0), 1.5);
+    EXPECT_EQ(sample.recent_digests, (std::map<std::uint64_t, std::string>{{16, "cd"}, {17, "ab"}}));
 }
 
 TEST(Answers, that_make_no_sense_are_left_out) {
