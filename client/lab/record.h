@@ -20,10 +20,10 @@ struct Sample {
     std::uint64_t view = 0;
     std::uint64_t executed = 0;
     std::string digest;                                        // of the state after `executed`
-    std::map<std::uint64_t, std::string> recent_digests = {};  // after the heights before it, and it; not in the record
     std::string fault = "none";                                // in force, as fault_spec.h prints it
     std::map<std::uint16_t, double> suspicion;                 // phi of each peer
     std::string time_out = "";  // that last made it ask for another view; empty: none yet
+    std::map<std::uint64_t, std::string> recent_digests = {};  // after the heights before it, and it; not in the record
 };
 
 // Something that happened or was done.

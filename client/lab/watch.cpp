@@ -72,7 +72,7 @@ struct Watch::Shared {
         for (auto& [height, digest] : std::exchange(sample.recent_digests, {})) {
             const auto& said = recent[height];
             const bool differs =
-                std::any_of(said.begin(), said.end(), [&](const auto& of) { return of.second != digest; });
+                std::any_of(said.begin(), said.end(), [&text = digest](const auto& of) { return of.second != text; });
             recent[height][sample.replica] = std::move(digest);
             if (differs && digests.size() < differences_max) {
                 digests[height].insert(recent[height].begin(), recent[height].end());
