@@ -84,7 +84,7 @@ std::map<std::uint64_t, std::string> digests_in(const Json& json, const char* ke
 }
 
 }  // namespace
-_status(std::uint16_t replica, double at_s, const std::string& json) {
+Sample sample_of_status(std::uint16_t replica, double at_s, const std::string& json) {
     Sample sample;
     sample.at_s = at_s;
     sample.replica = replica;
