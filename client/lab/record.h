@@ -19,10 +19,10 @@ struct Sample {
     std::string role;  // primary, backup, recovering, diverged, halted; empty when down
     std::uint64_t view = 0;
     std::uint64_t executed = 0;
-    std::string digest;                                        // of the state after `executed`
-    std::string fault = "none";                                // in force, as fault_spec.h prints it
-    std::map<std::uint16_t, double> suspicion;                 // phi of each peer
-    std::string time_out = "";  // that last made it ask for another view; empty: none yet
+    std::string digest;                         // of the state after `executed`
+    std::string fault = "none";                 // in force, as fault_spec.h prints it
+    std::map<std::uint16_t, double> suspicion;  // phi of each peer
+    std::string time_out = "";                  // that last made it ask for another view; empty: none yet
     std::map<std::uint64_t, std::string> recent_digests = {};  // after the heights before it, and it; not in the record
 };
 
