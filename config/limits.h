@@ -18,6 +18,29 @@ inline constexpr std::size_t key_bytes_max = 480;  // below LMDB's 511, with roo
 inline constexpr std::size_t value_bytes_max = 1U << 20;
 inline constexpr std::size_t envelope_ops_max = 256;        // k of C1
 inline constexpr std::size_t result_inline_bytes_max = 64;  // results up to this are cached with the session (C4)
+inline constexpr std::size_t txn_parts_max = 128;           // comparisons of a transaction, and operations of a branch
+inline constexpr std::size_t delete_keys_max = 10'000;      // by one operation
+// Longer than any key of a table may be, and within LMDB's 511: keys of a lease have its number before them.
+inline constexpr std::size_t table_key_bytes_max = 500;
+
+// ---- Leases and locks
+inline constexpr std::uint64_t lease_ttl_ms_min = 1'000;
+inline constexpr std::uint64_t lease_ttl_ms_max = std::uint64_t{366} * 24 * 3600 * 1000;
+inline constexpr std::size_t lease_keys_max = delete_keys_max;  // attached to one; they end at one revision
+inline constexpr std::size_t leases_per_client_max = 100'000;
+inline constexpr std::size_t lock_queue_max = 256;
+inline constexpr std::size_t lock_value_bytes_max = 1024;
+// A gap between two blocks counts as no more than this for leases: a cluster that stalled expires nobody early.
+inline constexpr std::uint64_t lease_step_ms_max = 1'000;
+inline constexpr std::uint64_t lease_tick_ms = 500;  // so often there is a block while there are leases
+
+// ---- History of the state
+inline constexpr std::uint64_t history_revisions_default = 100'000;
+inline constexpr std::uint64_t history_revisions_max = 100'000'000;
+inline constexpr std::uint64_t history_bytes_max = std::uint64_t{1} << 30;
+// Previous values that the history keeps of one block; what is more is forgotten at once, as by a compaction.
+inline constexpr std::size_t history_block_bytes_max = 4U << 20;
+inline constexpr std::size_t history_group_bytes = 16U << 10;  // a record of the history is closed here
 
 // ---- Envelopes and blocks
 inline constexpr std::size_t envelope_overhead_bytes_max = 256;

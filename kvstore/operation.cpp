@@ -1,8 +1,10 @@
 #include "kvstore/operation.h"
 
+#include <type_traits>
+
 #include "config/assert.h"
 #include "config/limits.h"
-#include "crypto/canonical.h"
+#include "kvstore/operation_codec.h"
 
 namespace loyal::kvstore {
 
@@ -11,80 +13,221 @@ namespace {
 using crypto::CanonicalReader;
 using crypto::CanonicalWriter;
 
-enum class Kind : std::uint8_t { put = 1, erase = 2, compare_and_set = 3, range = 4 };
+enum class Kind : std::uint8_t {
+    put = 1,
+    erase = 2,
+    compare_and_set = 3,
+    range = 4,
+    txn = 5,
+    lease_grant = 6,
+    lease_revoke = 7,
+    lease_keep_alive = 8,
+    lock_acquire = 9,
+    lock_release = 10,
+    compact = 11,
+    lease_query = 12,
+    lock_query = 13,
+};
 
-// Flags of a compare-and-set.
+constexpr std::uint8_t put_has_lease = 1;
+constexpr std::uint8_t put_has_ttl = 2;
+constexpr std::uint8_t has_fence = 4;  // of a put, a delete and a compare-and-set alike
+constexpr std::uint8_t delete_has_end = 1;
 constexpr std::uint8_t cas_has_expect = 1;
 constexpr std::uint8_t cas_has_value = 2;
-constexpr std::uint8_t cas_flags = cas_has_expect | cas_has_value;
-// Flags of a range.
 constexpr std::uint8_t range_has_end = 1;
 constexpr std::uint8_t range_reverse = 2;
 constexpr std::uint8_t range_keys_only = 4;
 constexpr std::uint8_t range_count_only = 8;
-constexpr std::uint8_t range_flags = range_has_end | range_reverse | range_keys_only | range_count_only;
+constexpr std::uint8_t range_has_revision = 16;
+constexpr std::uint8_t range_has_time = 32;
+constexpr std::uint8_t range_history = 64;
 
-Bytes copy_of(ByteView bytes) {
-    return {bytes.begin(), bytes.end()};
+std::uint8_t flags_of(std::initializer_list<std::pair<bool, std::uint8_t>> flags) {
+    unsigned all = 0;
+    for (const auto& [set, flag] : flags) {
+        all |= set ? flag : 0U;
+    }
+    return static_cast<std::uint8_t>(all);
 }
 
-void write_key(CanonicalWriter& out, ByteView key) {
-    LOYAL_ASSERT(key.size() <= limits::key_bytes_max, "callers check a key before they encode it");
-    out.number(static_cast<std::uint16_t>(key.size())).raw(key);
-}
-
-void write_head(CanonicalWriter& out, Kind kind, std::uint8_t flags, ByteView key) {
+void write_head(CanonicalWriter& out, Kind kind, std::uint8_t flags = 0) {
     out.number(static_cast<std::uint8_t>(kind)).number(flags);
-    write_key(out, key);
 }
 
-std::uint8_t flags_of(const Range& range) {
-    unsigned flags = 0;
-    flags |= range.end ? range_has_end : 0U;
-    flags |= range.reverse ? range_reverse : 0U;
-    flags |= range.keys_only ? range_keys_only : 0U;
-    flags |= range.count_only ? range_count_only : 0U;
-    return static_cast<std::uint8_t>(flags);
+void write_fence(CanonicalWriter& out, const std::optional<Fence>& fence) {
+    if (fence) {
+        write_key(out, fence->lock);
+        out.number(fence->token);
+    }
 }
 
 struct Encoder {
     CanonicalWriter& out;
 
     void operator()(const Put& put) const {
-        write_head(out, Kind::put, 0, put.key);
+        write_head(out, Kind::put,
+                   flags_of({{put.lease.value != 0, put_has_lease},
+                             {put.ttl_ms != 0, put_has_ttl},
+                             {put.fence.has_value(), has_fence}}));
+        write_key(out, put.key);
         out.sized(put.value);
+        if (put.lease.value != 0) {
+            out.number(put.lease.value);
+        }
+        if (put.ttl_ms != 0) {
+            out.number(put.ttl_ms);
+        }
+        write_fence(out, put.fence);
     }
-    void operator()(const Delete& erase) const { write_head(out, Kind::erase, 0, erase.key); }
+    void operator()(const Delete& erase) const {
+        write_head(out, Kind::erase,
+                   flags_of({{erase.end.has_value(), delete_has_end}, {erase.fence.has_value(), has_fence}}));
+        write_key(out, erase.key);
+        if (erase.end) {
+            write_key(out, *erase.end);
+        }
+        write_fence(out, erase.fence);
+    }
     void operator()(const CompareAndSet& cas) const {
-        const unsigned flags = (cas.expect ? cas_has_expect : 0U) | (cas.value ? cas_has_value : 0U);
-        write_head(out, Kind::compare_and_set, static_cast<std::uint8_t>(flags), cas.key);
+        write_head(out, Kind::compare_and_set,
+                   flags_of({{cas.expect.has_value(), cas_has_expect},
+                             {cas.value.has_value(), cas_has_value},
+                             {cas.fence.has_value(), has_fence}}));
+        write_key(out, cas.key);
         if (cas.expect) {
             out.sized(*cas.expect);
         }
         if (cas.value) {
             out.sized(*cas.value);
         }
+        write_fence(out, cas.fence);
     }
     void operator()(const Range& range) const {
-        write_head(out, Kind::range, flags_of(range), range.begin);
+        write_head(out, Kind::range,
+                   flags_of({{range.end.has_value(), range_has_end},
+                             {range.reverse, range_reverse},
+                             {range.keys_only, range_keys_only},
+                             {range.count_only, range_count_only},
+                             {range.revision.has_value(), range_has_revision},
+                             {range.at.has_value(), range_has_time},
+                             {range.history, range_history}}));
+        write_key(out, range.begin);
         if (range.end) {
             write_key(out, *range.end);
         }
         out.number(range.limit);
+        if (range.revision) {
+            out.number(range.revision->value);
+        }
+        if (range.at) {
+            out.number(range.at->packed);
+        }
+    }
+    void operator()(const Txn& txn) const {
+        write_head(out, Kind::txn);
+        out.number(static_cast<std::uint16_t>(txn.compares.size()));
+        out.number(static_cast<std::uint16_t>(txn.then.size()));
+        out.number(static_cast<std::uint16_t>(txn.otherwise.size()));
+        for (const Compare& compare : txn.compares) {
+            out.number(static_cast<std::uint8_t>(compare.target)).number(static_cast<std::uint8_t>(compare.relation));
+            write_key(out, compare.key);
+            compare.target == CompareTarget::value ? out.sized(compare.value) : out.number(compare.number);
+        }
+        for (const auto* branch : {&txn.then, &txn.otherwise}) {
+            for (const TxnOperation& operation : *branch) {
+                std::visit(*this, operation);
+            }
+        }
+    }
+    void operator()(const LeaseGrant& grant) const {
+        write_head(out, Kind::lease_grant);
+        out.number(grant.ttl_ms);
+    }
+    void operator()(const LeaseRevoke& revoke) const {
+        write_head(out, Kind::lease_revoke);
+        out.number(revoke.lease.value);
+    }
+    void operator()(const LeaseKeepAlive& keep) const {
+        write_head(out, Kind::lease_keep_alive);
+        out.number(keep.lease.value);
+    }
+    void operator()(const LockAcquire& acquire) const {
+        write_head(out, Kind::lock_acquire);
+        write_key(out, acquire.name);
+        out.number(acquire.lease.value).sized(acquire.value);
+    }
+    void operator()(const LockRelease& release) const {
+        write_head(out, Kind::lock_release);
+        write_key(out, release.name);
+        out.number(release.lease.value);
+    }
+    void operator()(const Compact& compact) const {
+        write_head(out, Kind::compact);
+        out.number(compact.revision.value);
+    }
+    void operator()(const LeaseQuery& query) const {
+        write_head(out, Kind::lease_query);
+        out.number(query.lease.value).number(query.after.value).number(query.limit);
+    }
+    void operator()(const LockQuery& query) const {
+        write_head(out, Kind::lock_query);
+        write_key(out, query.name);
     }
 };
 
-// A key of at most key_bytes_max bytes; `may_be_empty` for the bounds of a range.
-Bytes read_key(CanonicalReader& in, bool may_be_empty) {
-    const auto size = in.number<std::uint16_t>();
-    if (size > limits::key_bytes_max || (size == 0 && !may_be_empty)) {
+std::uint64_t read_positive(CanonicalReader& in) {
+    const auto number = in.number<std::uint64_t>();
+    if (number == 0) {
         in.reject();
     }
-    return copy_of(in.raw(size));
+    return number;
 }
 
-Bytes read_value(CanonicalReader& in) {
-    return copy_of(in.sized(limits::value_bytes_max));
+std::uint64_t read_ttl(CanonicalReader& in) {
+    const auto ttl = in.number<std::uint64_t>();
+    if (ttl < limits::lease_ttl_ms_min || ttl > limits::lease_ttl_ms_max) {
+        in.reject();
+    }
+    return ttl;
+}
+
+std::optional<Fence> read_fence(CanonicalReader& in, std::uint8_t flags) {
+    if ((flags & has_fence) == 0) {
+        return std::nullopt;
+    }
+    Fence fence;
+    fence.lock = read_key(in, false);
+    fence.token = read_positive(in);
+    return fence;
+}
+
+Put read_put(CanonicalReader& in, std::uint8_t flags) {
+    Put put;
+    put.key = read_key(in, false);
+    put.value = read_value(in);
+    if ((flags & put_has_lease) != 0) {
+        put.lease = LeaseId(read_positive(in));
+    }
+    if ((flags & put_has_ttl) != 0) {
+        put.ttl_ms = read_ttl(in);
+    }
+    if (put.lease.value != 0 && put.ttl_ms != 0) {
+        in.reject();
+    }
+    put.fence = read_fence(in, flags);
+    return put;
+}
+
+Delete read_delete(CanonicalReader& in, std::uint8_t flags) {
+    Delete erase;
+    const bool has_end = (flags & delete_has_end) != 0;
+    erase.key = read_key(in, has_end);
+    if (has_end) {
+        erase.end = read_key(in, true);
+    }
+    erase.fence = read_fence(in, flags);
+    return erase;
 }
 
 CompareAndSet read_compare_and_set(CanonicalReader& in, std::uint8_t flags) {
@@ -96,6 +239,7 @@ CompareAndSet read_compare_and_set(CanonicalReader& in, std::uint8_t flags) {
     if ((flags & cas_has_value) != 0) {
         cas.value = read_value(in);
     }
+    cas.fence = read_fence(in, flags);
     return cas;
 }
 
@@ -110,52 +254,158 @@ Range read_range(CanonicalReader& in, std::uint8_t flags) {
     range.reverse = (flags & range_reverse) != 0;
     range.keys_only = (flags & range_keys_only) != 0;
     range.count_only = (flags & range_count_only) != 0;
+    range.history = (flags & range_history) != 0;
+    if ((flags & range_has_revision) != 0) {
+        range.revision = Revision(read_positive(in));
+    }
+    if ((flags & range_has_time) != 0) {
+        range.at = consensus::Hlc(in.number<std::uint64_t>());
+    }
+    const bool odd_history = range.history && (range.end || range.reverse || range.count_only || range.at);
+    if ((range.revision && range.at) || odd_history) {
+        in.reject();
+    }
     return range;
+}
+
+Compare read_compare(CanonicalReader& in) {
+    Compare compare;
+    const auto target = in.number<std::uint8_t>();
+    const auto relation = in.number<std::uint8_t>();
+    if (target < static_cast<std::uint8_t>(CompareTarget::value) ||
+        target > static_cast<std::uint8_t>(CompareTarget::lease) ||
+        relation < static_cast<std::uint8_t>(Relation::equal) ||
+        relation > static_cast<std::uint8_t>(Relation::greater)) {
+        in.reject();
+    }
+    compare.target = static_cast<CompareTarget>(target);
+    compare.relation = static_cast<Relation>(relation);
+    compare.key = read_key(in, false);
+    if (compare.target == CompareTarget::value) {
+        compare.value = read_value(in);
+    } else {
+        compare.number = in.number<std::uint64_t>();
+    }
+    return compare;
+}
+
+// A flag that the kind does not know.
+void allow(CanonicalReader& in, std::uint8_t flags, unsigned known) {
+    if ((flags & ~known) != 0) {
+        in.reject();
+    }
+}
+
+Operation read_operation(CanonicalReader& in);
+
+Txn read_txn(CanonicalReader& in) {
+    Txn txn;
+    const auto compares = in.number<std::uint16_t>();
+    const std::array<std::uint16_t, 2> sizes{in.number<std::uint16_t>(), in.number<std::uint16_t>()};
+    if (compares > limits::txn_parts_max || sizes[0] > limits::txn_parts_max || sizes[1] > limits::txn_parts_max) {
+        in.reject();
+        return txn;
+    }
+    for (std::uint16_t i = 0; i < compares && in.ok(); ++i) {
+        txn.compares.push_back(read_compare(in));
+    }
+    for (std::size_t branch = 0; branch < sizes.size(); ++branch) {
+        for (std::uint16_t i = 0; i < sizes[branch] && in.ok(); ++i) {
+            CanonicalReader ahead = in;
+            const auto kind = ahead.number<std::uint8_t>();
+            if (kind == 0 || (kind > static_cast<std::uint8_t>(Kind::erase) && kind != static_cast<std::uint8_t>(Kind::range))) {
+                in.reject();  // before anything in it is read: transactions do not nest
+                break;
+            }
+            Operation operation = read_operation(in);
+            auto& to = branch == 0 ? txn.then : txn.otherwise;
+            if (auto* put = std::get_if<Put>(&operation)) {
+                to.emplace_back(std::move(*put));
+            } else if (auto* erase = std::get_if<Delete>(&operation)) {
+                to.emplace_back(std::move(*erase));
+            } else if (auto* range = std::get_if<Range>(&operation)) {
+                to.emplace_back(std::move(*range));
+            }
+        }
+    }
+    return txn;
+}
+
+LockAcquire read_acquire(CanonicalReader& in) {
+    LockAcquire acquire;
+    acquire.name = read_key(in, false);
+    acquire.lease = LeaseId(read_positive(in));
+    const ByteView value = in.sized(limits::lock_value_bytes_max);
+    acquire.value.assign(value.begin(), value.end());
+    return acquire;
+}
+
+LockRelease read_release(CanonicalReader& in) {
+    LockRelease release;
+    release.name = read_key(in, false);
+    release.lease = LeaseId(read_positive(in));
+    return release;
+}
+
+LeaseQuery read_lease_query(CanonicalReader& in) {
+    LeaseQuery query;
+    query.lease = LeaseId(in.number<std::uint64_t>());
+    query.after = LeaseId(in.number<std::uint64_t>());
+    query.limit = in.number<std::uint32_t>();
+    if (query.lease.value != 0 && query.after.value != 0) {
+        in.reject();
+    }
+    return query;
 }
 
 // One operation; the reader is not ok afterwards when it breaks the format or a bound.
 Operation read_operation(CanonicalReader& in) {
     const auto kind = in.number<std::uint8_t>();
     const auto flags = in.number<std::uint8_t>();
-    const auto allow = [&](std::uint8_t known) {
-        if ((flags & ~known) != 0) {
-            in.reject();
-        }
-    };
     switch (static_cast<Kind>(kind)) {
-        case Kind::put: {
-            allow(0);
-            Put put;
-            put.key = read_key(in, false);
-            put.value = read_value(in);
-            return put;
-        }
-        case Kind::erase: allow(0); return Delete{read_key(in, false)};
-        case Kind::compare_and_set: allow(cas_flags); return read_compare_and_set(in, flags);
-        case Kind::range: allow(range_flags); return read_range(in, flags);
+        case Kind::put: allow(in, flags, put_has_lease | put_has_ttl | has_fence); return read_put(in, flags);
+        case Kind::erase: allow(in, flags, delete_has_end | has_fence); return read_delete(in, flags);
+        case Kind::compare_and_set:
+            allow(in, flags, cas_has_expect | cas_has_value | has_fence);
+            return read_compare_and_set(in, flags);
+        case Kind::range: allow(in, flags, 2U * range_history - 1U); return read_range(in, flags);
+        default: allow(in, flags, 0); break;
     }
-    in.reject();
-    return Delete{};
-}
-
-void write_item(CanonicalWriter& out, const Item& item) {
-    write_key(out, item.key);
-    out.sized(item.value);
-    out.number(item.revision.value).number(item.created.value).number(item.version).number(item.timestamp.packed);
-}
-
-Item read_item(CanonicalReader& in) {
-    Item item;
-    item.key = read_key(in, false);
-    item.value = read_value(in);
-    item.revision = Revision(in.number<std::uint64_t>());
-    item.created = Revision(in.number<std::uint64_t>());
-    item.version = in.number<std::uint64_t>();
-    item.timestamp = consensus::Hlc(in.number<std::uint64_t>());
-    return item;
+    switch (static_cast<Kind>(kind)) {
+        case Kind::txn: return read_txn(in);
+        case Kind::lease_grant: return LeaseGrant{read_ttl(in)};
+        case Kind::lease_revoke: return LeaseRevoke{LeaseId(read_positive(in))};
+        case Kind::lease_keep_alive: return LeaseKeepAlive{LeaseId(read_positive(in))};
+        case Kind::lock_acquire: return read_acquire(in);
+        case Kind::lock_release: return read_release(in);
+        case Kind::compact: return Compact{Revision(read_positive(in))};
+        case Kind::lease_query: return read_lease_query(in);
+        case Kind::lock_query: return LockQuery{read_key(in, false)};
+        default: in.reject(); return Delete{};
+    }
 }
 
 }  // namespace
+
+bool is_query(const Operation& operation) {
+    return std::holds_alternative<Range>(operation) || std::holds_alternative<LeaseQuery>(operation) ||
+           std::holds_alternative<LockQuery>(operation);
+}
+
+Operation to_operation(Query query) {
+    return std::visit([](auto&& each) -> Operation { return std::forward<decltype(each)>(each); }, std::move(query));
+}
+
+Query to_query(const Operation& operation) {
+    LOYAL_ASSERT(is_query(operation), "only what changes nothing is a query");
+    if (const auto* lease = std::get_if<LeaseQuery>(&operation)) {
+        return *lease;
+    }
+    if (const auto* lock = std::get_if<LockQuery>(&operation)) {
+        return *lock;
+    }
+    return std::get<Range>(operation);
+}
 
 Bytes encode_operations(const std::vector<Operation>& operations) {
     CanonicalWriter out;
@@ -187,74 +437,17 @@ Result<std::vector<Operation>> decode_operations(ByteView bytes, std::size_t cou
     return operations;
 }
 
-Bytes encode_range(const Range& range) {
-    return encode_operations({range});
+Bytes encode_query(const Query& query) {
+    return encode_operations({to_operation(query)});
 }
 
-Result<Range> decode_range(ByteView bytes) {
+Result<Query> decode_query(ByteView bytes) {
     CanonicalReader in(bytes);
-    Operation operation = read_operation(in);
-    auto* range = std::get_if<Range>(&operation);
-    if (!in.finish() || range == nullptr) {
-        return fail(Errc::invalid_argument, "malformed range");
+    const Operation operation = read_operation(in);
+    if (!in.finish() || !is_query(operation)) {
+        return fail(Errc::invalid_argument, "malformed query");
     }
-    return std::move(*range);
-}
-
-std::string_view to_string(Status status) {
-    switch (status) {
-        case Status::ok: return "ok";
-        case Status::not_found: return "not found";
-        case Status::mismatch: return "mismatch";
-        case Status::invalid: return "invalid";
-        case Status::expired: return "expired";
-        case Status::beyond_horizon: return "beyond the horizon";
-        case Status::window: return "beyond the session's window";
-        case Status::no_session: return "no session";
-        case Status::denied: return "denied";
-        case Status::too_large: return "too large";
-    }
-    return "unknown";
-}
-
-Bytes encode_range_result(const RangeResult& result) {
-    CanonicalWriter out;
-    out.number(static_cast<std::uint8_t>(result.more ? 1 : 0)).number(result.count);
-    out.number(static_cast<std::uint32_t>(result.items.size()));
-    for (const Item& item : result.items) {
-        write_item(out, item);
-    }
-    return out.take();
-}
-
-Result<RangeResult> decode_range_result(ByteView bytes) {
-    CanonicalReader in(bytes);
-    RangeResult result;
-    const auto more = in.number<std::uint8_t>();
-    result.count = in.number<std::uint64_t>();
-    const auto size = in.number<std::uint32_t>();
-    // An item takes item_bytes_min at least, so a short answer cannot make us reserve for a thousand of them.
-    constexpr std::size_t item_bytes_min = 2 + 1 + 4 + 4 * 8;
-    if (!in.ok() || more > 1 || size > limits::range_items_max || size > in.left() / item_bytes_min) {
-        return fail(Errc::invalid_argument, "malformed range result");
-    }
-    result.more = more == 1;
-    result.items.reserve(size);
-    for (std::uint32_t i = 0; i < size && in.ok(); ++i) {
-        result.items.push_back(read_item(in));
-    }
-    if (!in.finish()) {
-        return fail(Errc::invalid_argument, "malformed range result");
-    }
-    return result;
-}
-
-crypto::Digest outcome_digest(const Outcome& outcome) {
-    CanonicalWriter fixed(64);
-    fixed.number(outcome.seq.value).number(outcome.height.value).number(outcome.view.value).number(outcome.hlc.packed);
-    fixed.number(outcome.revision.value).number(static_cast<std::uint8_t>(outcome.status));
-    fixed.number(static_cast<std::uint32_t>(outcome.result.size()));
-    return crypto::Hasher("outcome").update(fixed.view()).update(outcome.result).finish();
+    return to_query(operation);
 }
 
 }  // namespace loyal::kvstore

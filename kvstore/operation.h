@@ -1,12 +1,25 @@
-// Operations of the replicated state machine, their results and read requests, with canonical encodings. Decoders check
-// every bound of config/limits.h and accept exactly one encoding of each value.
+// Operations of the replicated state machine and read requests, with canonical encodings. Decoders check every bound of
+// config/limits.h and accept exactly one encoding of each value. What comes back: outcome.h and answers.h.
 //
-// An envelope's operations are the concatenation of (kind u8 | flags u8 | key u16+bytes | fields of the kind):
-//   1 put     flags 0                                         | value u32+bytes
-//   2 delete  flags 0
-//   3 cas     flags 1: has expect, 2: has value               | [expect u32+bytes] | [value u32+bytes]
-//   4 range   flags 1: has end, 2: reverse, 4: keys only, 8: count only | [end u16+bytes] | limit u32
-// Keys are never empty, but for the bounds of a range that has an end. All functions are pure and thread-safe.
+// An envelope's operations are the concatenation of (kind u8 | flags u8 | fields of the kind); a key is u16+bytes:
+//    1 put         flags 1: lease, 2: time to live, 4: fence  | key | value u32+bytes | [lease u64] | [ttl ms u64] |
+//                  [fence]
+//    2 delete      flags 1: has end, 4: fence                 | key | [end] | [fence]
+//    3 cas         flags 1: has expect, 2: has value, 4: fence  | key | [expect u32+bytes] | [value u32+bytes] | [fence]
+//    4 range       flags 1: has end, 2: reverse, 4: keys only, 8: count only, 16: at a revision, 32: at a time,
+//                  64: history                                | key | [end] | limit u32 | [revision u64] | [hlc u64]
+//    5 txn         compares u16, then u16, else u16, and these; of operations put, delete and range only
+//                  compare: target u8 | relation u8 | key | number u64 or, of a value, u32+bytes
+//    6 grant       ttl ms u64                 a lease
+//    7 revoke      lease u64
+//    8 keep alive  lease u64
+//    9 acquire     name (as a key) | lease u64 | value u32+bytes
+//   10 release     name | lease u64
+//   11 compact     revision u64
+//   12 lease query lease u64 | limit u32      0: the list of leases, from `after` on
+//   13 lock query  name
+//   fence: name | token u64
+// Keys and names are never empty, but for the bounds of a range that has an end. Pure and thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -18,25 +31,38 @@
 #include "config/bytes.h"
 #include "config/result.h"
 #include "consensus/types.h"
+#include "kvstore/answers.h"
+#include "kvstore/outcome.h"
 
 namespace loyal::kvstore {
 
-using Revision = consensus::Number<struct RevisionTag, std::uint64_t>;  // counts changes of the whole store, from 1
-
+// "Only while no newer token of that lock was given out": what a lock's holder sends along with its writes, so that a
+// holder that slept through the end of its lease changes nothing (Kleppmann, "How to do distributed locking", 2016).
+struct Fence {
+    Bytes lock;
+    std::uint64_t token = 0;
+};
 struct Put {
     Bytes key;
     Bytes value;
+    LeaseId lease;             // 0: none; a put without one detaches the key from the one it had
+    std::uint64_t ttl_ms = 0;  // not 0: a new lease of its own, whose id is the result (encode_lease_id)
+    std::optional<Fence> fence;
 };
+// Of one key, or of all in [key, end) at one revision, at most limits::delete_keys_max of them.
 struct Delete {
     Bytes key;
+    std::optional<Bytes> end;  // exclusive; empty means "to the end"
+    std::optional<Fence> fence;
 };
 // Compare and set: `expect` absent means the key must not exist; `value` absent means delete.
 struct CompareAndSet {
     Bytes key;
     std::optional<Bytes> expect;
     std::optional<Bytes> value;
+    std::optional<Fence> fence;
 };
-// A read that takes its place in the order of writes (rule R4).
+// A read; as an operation it takes its place in the order of writes (rule R4).
 struct Range {
     Bytes begin;               // a single key when `end` is absent
     std::optional<Bytes> end;  // exclusive; empty means "to the end"
@@ -44,64 +70,83 @@ struct Range {
     bool reverse = false;
     bool keys_only = false;
     bool count_only = false;
+    // The state as of a revision, or of the newest one whose timestamp is not later than a time; not both.
+    std::optional<Revision> revision;
+    std::optional<consensus::Hlc> at;
+    // Of a single key: its versions, newest first, also those that say that it was deleted; with `revision` from there.
+    bool history = false;
 };
-using Operation = std::variant<Put, Delete, CompareAndSet, Range>;
+
+enum class CompareTarget : std::uint8_t { value = 1, version = 2, created = 3, modified = 4, lease = 5 };
+enum class Relation : std::uint8_t { equal = 1, not_equal = 2, less = 3, greater = 4 };
+// Of an absent key every number is 0; a comparison with its value is false, whatever the relation (etcd's rules).
+struct Compare {
+    Bytes key;
+    CompareTarget target = CompareTarget::value;
+    Relation relation = Relation::equal;
+    std::uint64_t number = 0;
+    Bytes value;
+};
+using TxnOperation = std::variant<Put, Delete, Range>;
+// All of `then` when every comparison holds, otherwise all of `otherwise`, one after the other at one revision. Within a
+// branch no key is put twice, or put and deleted (Status::invalid). All or nothing.
+struct Txn {
+    std::vector<Compare> compares;
+    std::vector<TxnOperation> then;
+    std::vector<TxnOperation> otherwise;
+};
+
+// Time to live by the cluster's own clock (leases.h).
+struct LeaseGrant {
+    std::uint64_t ttl_ms = 0;
+};
+// Deletes the keys that are attached to it, and gives up its locks.
+struct LeaseRevoke {
+    LeaseId lease;
+};
+struct LeaseKeepAlive {
+    LeaseId lease;
+};
+// Queues up for a lock, or says how it stands when the lease is in the queue already. `value` is what a leader that
+// campaigns shows to others.
+struct LockAcquire {
+    Bytes name;
+    LeaseId lease;
+    Bytes value;
+};
+struct LockRelease {
+    Bytes name;
+    LeaseId lease;
+};
+// Forgets what was before `revision`.
+struct Compact {
+    Revision revision;
+};
+
+struct LeaseQuery {
+    LeaseId lease;            // 0: which leases there are
+    LeaseId after;            // of the list: from the one behind this on
+    std::uint32_t limit = 0;  // of leases, or of the keys attached to one; 0: as many as a page holds
+};
+struct LockQuery {
+    Bytes name;
+};
+
+using Operation = std::variant<Put, Delete, CompareAndSet, Range, Txn, LeaseGrant, LeaseRevoke, LeaseKeepAlive,
+                               LockAcquire, LockRelease, Compact, LeaseQuery, LockQuery>;
+// What changes nothing, and may be answered without being ordered.
+using Query = std::variant<Range, LeaseQuery, LockQuery>;
+[[nodiscard]] bool is_query(const Operation& operation);
+[[nodiscard]] Operation to_operation(Query query);
+// `operation` is one (asserted).
+[[nodiscard]] Query to_query(const Operation& operation);
 
 [[nodiscard]] Bytes encode_operations(const std::vector<Operation>& operations);
 [[nodiscard]] Result<std::vector<Operation>> decode_operations(ByteView bytes, std::size_t count);
-[[nodiscard]] Bytes encode_range(const Range& range);
-[[nodiscard]] Result<Range> decode_range(ByteView bytes);
+[[nodiscard]] Bytes encode_query(const Query& query);
+[[nodiscard]] Result<Query> decode_query(ByteView bytes);
 
-enum class Status : std::uint8_t {
-    ok = 0,
-    not_found = 1,       // del of an absent key
-    mismatch = 2,        // cas: the comparison failed
-    invalid = 3,         // the operations of the envelope do not parse, or break a limit
-    expired = 4,         // block hlc > not_after: surely not executed
-    beyond_horizon = 5,  // not_after too far ahead: surely not executed
-    window = 6,          // seq >= low + session_window: surely not executed
-    no_session = 7,      // too many sessions of this client, none of them idle: surely not executed
-    denied = 8,          // the client lacks the right
-    too_large = 9,       // a range whose answer no longer fits the reply to its envelope or block: ask again alone
-};
-[[nodiscard]] std::string_view to_string(Status status);
-
-struct Item {
-    Bytes key;
-    Bytes value;                // empty with keys_only
-    Revision revision;          // of the last change of this key
-    Revision created;           // of the put that created it
-    std::uint64_t version = 0;  // number of changes since it was created, from 1
-    consensus::Hlc timestamp;
-    friend bool operator==(const Item&, const Item&) = default;
-};
-// Most keys that one count_only request counts. When the range holds more, `more` is set and the only item is the last
-// key counted (without its value), so that the caller goes on from there: `begin` := that key and a zero byte (with
-// `reverse`, `end` := that key).
-inline constexpr std::uint64_t range_count_max = 50'000;
-
-// Answer to a Range: items in order (reversed with `reverse`).
-struct RangeResult {
-    std::vector<Item> items;
-    bool more = false;        // the page or limit ended before the range did
-    std::uint64_t count = 0;  // items in this answer; with count_only, keys counted (see range_count_max)
-    friend bool operator==(const RangeResult&, const RangeResult&) = default;
-};
-[[nodiscard]] Bytes encode_range_result(const RangeResult& result);
-[[nodiscard]] Result<RangeResult> decode_range_result(ByteView bytes);
-
-// Outcome of one executed operation, identical at every correct replica, now and when a retry asks again (C4, P2).
-struct Outcome {
-    consensus::Seq seq;
-    consensus::Height height;  // of the block that executed it first
-    consensus::View view;      // of that block
-    consensus::Hlc hlc;        // of that block; the operation's timestamp
-    Revision revision;         // of the store after the operation
-    Status status = Status::ok;
-    Bytes result;  // Range: encoded RangeResult; writes: empty
-    friend bool operator==(const Outcome&, const Outcome&) = default;
-};
-// H("outcome", every field): what w replicas must agree on.
-[[nodiscard]] crypto::Digest outcome_digest(const Outcome& outcome);
+// What a client checks before it sends: a bound of an operation that is broken, in words.
+[[nodiscard]] Result<void> check_operation(const Operation& operation);
 
 }  // namespace loyal::kvstore

@@ -13,12 +13,15 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "config/limits.h"
 #include "consensus/envelope.h"
 #include "consensus/messages.h"
+#include "kvstore/history.h"
 #include "kvstore/operation.h"
 #include "kvstore/sessions.h"
 #include "kvstore/store.h"
@@ -35,7 +38,13 @@ struct ExecutedBlock {
     consensus::Height height;
     crypto::Digest digest;  // exec_dig_h = H("exec", exec_dig_{h-1} | id_h | effects_h)
     consensus::Hlc hlc;
+    Revision revision;  // of the store after the block
     std::vector<Replies> replies;
+    // What the block changed, in order; never null.
+    std::shared_ptr<const std::vector<Change>> changes;
+    // Something is due by the cluster's clock from this time on (a lease): if nobody writes, a block without envelopes
+    // is wanted then (rule B5).
+    std::optional<consensus::Hlc> due;
 };
 
 enum class Admission : std::uint8_t {
@@ -55,7 +64,7 @@ struct ReadAnswer {
     consensus::Height executed;  // the state's height
     consensus::Hlc hlc;
     Revision revision;
-    Bytes result;  // encoded RangeResult
+    Bytes result;  // encoded QueryAnswer
 };
 
 struct StateMachineOptions {
@@ -64,8 +73,9 @@ struct StateMachineOptions {
     // Test switches, as in consensus::Options: "C4" (no deduplication), "horizon" (not_after is not looked at).
     std::vector<std::string> rules_off;
     SessionBounds session_bounds;
-    // Both of the cluster, fixed at its genesis. Salt: state_digest.h.
+    // Of the cluster, fixed at its genesis. Salt: state_digest.h.
     std::uint64_t checkpoint_interval = 0;  // C; 0: no checkpoints
+    std::uint64_t history_revisions = limits::history_revisions_default;  // older ones are forgotten
     crypto::Digest salt;
 };
 inline constexpr std::uint8_t right_read = 1;
@@ -88,13 +98,18 @@ class StateMachine {
     [[nodiscard]] virtual Result<ExecutedBlock> execute(const consensus::Block& block) = 0;
     [[nodiscard]] virtual Result<AdmissionResult> admit(const consensus::Envelope& envelope) const = 0;
     // One page, from the state as executed here; who calls it has waited for the read's target (R2).
-    [[nodiscard]] virtual Result<ReadAnswer> read(const Range& range) const = 0;
+    [[nodiscard]] virtual Result<ReadAnswer> read(const Query& query) const = 0;
+    // Of the history, up to what is executed here.
+    [[nodiscard]] virtual Result<ChangePage> changes(const ChangeQuery& query) const = 0;
     [[nodiscard]] virtual bool may_read(const consensus::ClientId& client) const = 0;
 
     [[nodiscard]] virtual consensus::Height executed() const = 0;
     [[nodiscard]] virtual consensus::BlockRef executed_block() const = 0;  // zero id at height 0
     [[nodiscard]] virtual consensus::Hlc hlc() const = 0;                  // of the last executed block
     [[nodiscard]] virtual Revision revision() const = 0;
+    // The oldest revision that reads may be as of, and behind which changes are known.
+    [[nodiscard]] virtual Revision compacted() const = 0;
+    [[nodiscard]] virtual std::optional<consensus::Hlc> due() const = 0;  // as ExecutedBlock::due
     // What survives a power failure: of the last batch that was written with Durability::synced, or found at open.
     // May be asked from any thread.
     [[nodiscard]] virtual consensus::Height durable_height() const = 0;

@@ -1,0 +1,171 @@
+#include "kvstore/history.h"
+
+#include "config/limits.h"
+#include "crypto/canonical.h"
+
+namespace loyal::kvstore {
+
+namespace {
+
+constexpr std::uint8_t change_deleted = 1;
+constexpr std::uint8_t change_had_previous = 2;
+constexpr std::uint8_t change_previous_dropped = 4;
+constexpr std::uint8_t change_flags = change_deleted | change_had_previous | change_previous_dropped;
+
+tl::unexpected<Error> malformed_history() {
+    return fail(Errc::corrupted, "a record of the history is malformed");
+}
+
+KeyRecord to_record(const KeyView& view) {
+    return {static_cast<const KeyVersion&>(view), Bytes(view.value.begin(), view.value.end())};
+}
+
+KeyView read_new(crypto::CanonicalReader& in, const ChangeId& id, consensus::Hlc timestamp) {
+    KeyView view;
+    view.id = id;
+    view.timestamp = timestamp;
+    view.created = Revision(in.number<std::uint64_t>());
+    view.version = in.number<std::uint64_t>();
+    view.lease = LeaseId(in.number<std::uint64_t>());
+    view.value = in.sized(limits::value_bytes_max);
+    if (view.version == 0) {
+        in.reject();
+    }
+    return view;
+}
+
+KeyView read_previous(crypto::CanonicalReader& in) {
+    KeyView view;
+    view.id.revision = Revision(in.number<std::uint64_t>());
+    view.id.part = in.number<std::uint32_t>();
+    view.created = Revision(in.number<std::uint64_t>());
+    view.version = in.number<std::uint64_t>();
+    view.timestamp = consensus::Hlc(in.number<std::uint64_t>());
+    view.lease = LeaseId(in.number<std::uint64_t>());
+    view.value = in.sized(limits::value_bytes_max);
+    if (view.version == 0) {
+        in.reject();
+    }
+    return view;
+}
+
+ChangeView read_change(crypto::CanonicalReader& in, consensus::Hlc timestamp) {
+    ChangeView change;
+    ChangeId id;
+    id.revision = Revision(in.number<std::uint64_t>());
+    id.part = in.number<std::uint32_t>();
+    const auto flags = in.number<std::uint8_t>();
+    const auto key_size = in.number<std::uint16_t>();
+    if ((flags & ~change_flags) != 0 || key_size == 0 || key_size > limits::key_bytes_max) {
+        in.reject();
+        return change;
+    }
+    change.key = in.raw(key_size);
+    if ((flags & change_deleted) == 0) {
+        change.now = read_new(in, id, timestamp);
+    } else {
+        change.now.id = id;
+        change.now.timestamp = timestamp;
+    }
+    change.previous_dropped = (flags & change_previous_dropped) != 0;
+    if ((flags & change_had_previous) != 0) {
+        change.previous = read_previous(in);
+    }
+    if (change.previous && change.previous_dropped) {
+        in.reject();
+    }
+    return change;
+}
+
+}  // namespace
+
+Change to_change(const ChangeView& view) {
+    Change change;
+    change.key.assign(view.key.begin(), view.key.end());
+    change.now = to_record(view.now);
+    if (view.previous) {
+        change.previous = to_record(*view.previous);
+    }
+    change.previous_dropped = view.previous_dropped;
+    return change;
+}
+
+Bytes history_key(const ChangeId& first) {
+    Bytes key(12);
+    for (std::size_t i = 0; i < 8; ++i) {
+        key[i] = static_cast<std::uint8_t>(first.revision.value >> (56U - 8U * i));
+    }
+    for (std::size_t i = 0; i < 4; ++i) {
+        key[8 + i] = static_cast<std::uint8_t>(first.part >> (24U - 8U * i));
+    }
+    return key;
+}
+
+Result<ChangeId> parse_history_key(ByteView key) {
+    if (key.size() != 12) {
+        return malformed_history();
+    }
+    std::uint64_t revision = 0;
+    std::uint32_t part = 0;
+    for (std::size_t i = 0; i < 8; ++i) {
+        revision = revision << 8U | key[i];
+    }
+    for (std::size_t i = 8; i < 12; ++i) {
+        part = part << 8U | key[i];
+    }
+    return ChangeId{Revision(revision), part};
+}
+
+Bytes encode_history_head(consensus::Hlc timestamp) {
+    return crypto::CanonicalWriter(limits::history_group_bytes).number(timestamp.packed).take();
+}
+
+void append_change(Bytes& content, const ChangeView& change) {
+    crypto::CanonicalWriter out(128 + change.key.size() + change.now.value.size());
+    unsigned flags = 0;
+    flags |= change.now.deleted() ? change_deleted : 0U;
+    flags |= change.previous ? change_had_previous : 0U;
+    flags |= change.previous_dropped ? change_previous_dropped : 0U;
+    out.number(change.now.id.revision.value).number(change.now.id.part).number(static_cast<std::uint8_t>(flags));
+    out.number(static_cast<std::uint16_t>(change.key.size())).raw(change.key);
+    if (!change.now.deleted()) {
+        out.number(change.now.created.value).number(change.now.version).number(change.now.lease.value);
+        out.sized(change.now.value);
+    }
+    if (change.previous) {
+        const KeyView& before = *change.previous;
+        out.number(before.id.revision.value).number(before.id.part);
+        out.number(before.created.value).number(before.version).number(before.timestamp.packed);
+        out.number(before.lease.value).sized(before.value);
+    }
+    const ByteView bytes = out.view();
+    content.insert(content.end(), bytes.begin(), bytes.end());
+}
+
+Result<consensus::Hlc> decode_history_time(ByteView content) {
+    crypto::CanonicalReader in(content);
+    const consensus::Hlc timestamp(in.number<std::uint64_t>());
+    if (!in.ok()) {
+        return malformed_history();
+    }
+    return timestamp;
+}
+
+Result<std::vector<ChangeView>> decode_history(ByteView content) {
+    crypto::CanonicalReader in(content);
+    const consensus::Hlc timestamp(in.number<std::uint64_t>());
+    std::vector<ChangeView> changes;
+    while (in.ok() && in.left() > 0) {
+        changes.push_back(read_change(in, timestamp));
+        const bool ascends = changes.size() < 2 || changes[changes.size() - 2].now.id < changes.back().now.id;
+        if (!ascends) {
+            return malformed_history();
+        }
+    }
+    if (!in.finish() || changes.empty()) {
+        return malformed_history();
+    }
+    return changes;
+}
+
+}  // namespace loyal::kvstore
