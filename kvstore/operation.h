@@ -5,8 +5,8 @@
 //    1 put         flags 1: lease, 2: time to live, 4: fence  | key | value u32+bytes | [lease u64] | [ttl ms u64] |
 //                  [fence]
 //    2 delete      flags 1: has end, 4: fence                 | key | [end] | [fence]
-//    3 cas         flags 1: has expect, 2: has value, 4: fence  | key | [expect u32+bytes] | [value u32+bytes] | [fence]
-//    4 range       flags 1: has end, 2: reverse, 4: keys only, 8: count only, 16: at a revision, 32: at a time,
+//    3 cas         flags 1: has expect, 2: has value, 4: fence  | key | [expect u32+bytes] | [value u32+bytes] |
+//    [fence] 4 range       flags 1: has end, 2: reverse, 4: keys only, 8: count only, 16: at a revision, 32: at a time,
 //                  64: history                                | key | [end] | limit u32 | [revision u64] | [hlc u64]
 //    5 txn         compares u16, then u16, else u16, and these; of operations put, delete and range only
 //                  compare: target u8 | relation u8 | key | number u64 or, of a value, u32+bytes
@@ -45,22 +45,22 @@ struct Fence {
 struct Put {
     Bytes key;
     Bytes value;
-    LeaseId lease;             // 0: none; a put without one detaches the key from the one it had
+    LeaseId lease{};           // 0: none; a put without one detaches the key from the one it had
     std::uint64_t ttl_ms = 0;  // not 0: a new lease of its own, whose id is the result (encode_lease_id)
-    std::optional<Fence> fence;
+    std::optional<Fence> fence{};
 };
 // Of one key, or of all in [key, end) at one revision, at most limits::delete_keys_max of them.
 struct Delete {
     Bytes key;
-    std::optional<Bytes> end;  // exclusive; empty means "to the end"
-    std::optional<Fence> fence;
+    std::optional<Bytes> end{};  // exclusive; empty means "to the end"
+    std::optional<Fence> fence{};
 };
 // Compare and set: `expect` absent means the key must not exist; `value` absent means delete.
 struct CompareAndSet {
     Bytes key;
     std::optional<Bytes> expect;
     std::optional<Bytes> value;
-    std::optional<Fence> fence;
+    std::optional<Fence> fence{};
 };
 // A read; as an operation it takes its place in the order of writes (rule R4).
 struct Range {
@@ -71,8 +71,8 @@ struct Range {
     bool keys_only = false;
     bool count_only = false;
     // The state as of a revision, or of the newest one whose timestamp is not later than a time; not both.
-    std::optional<Revision> revision;
-    std::optional<consensus::Hlc> at;
+    std::optional<Revision> revision{};
+    std::optional<consensus::Hlc> at{};
     // Of a single key: its versions, newest first, also those that say that it was deleted; with `revision` from there.
     bool history = false;
 };
@@ -88,8 +88,8 @@ struct Compare {
     Bytes value;
 };
 using TxnOperation = std::variant<Put, Delete, Range>;
-// All of `then` when every comparison holds, otherwise all of `otherwise`, one after the other at one revision. Within a
-// branch no key is put twice, or put and deleted (Status::invalid). All or nothing.
+// All of `then` when every comparison holds, otherwise all of `otherwise`, one after the other at one revision. Within
+// a branch no key is put twice, or put and deleted (Status::invalid). All or nothing.
 struct Txn {
     std::vector<Compare> compares;
     std::vector<TxnOperation> then;
@@ -124,8 +124,8 @@ struct Compact {
 };
 
 struct LeaseQuery {
-    LeaseId lease;            // 0: which leases there are
-    LeaseId after;            // of the list: from the one behind this on
+    LeaseId lease{};          // 0: which leases there are
+    LeaseId after{};          // of the list: from the one behind this on
     std::uint32_t limit = 0;  // of leases, or of the keys attached to one; 0: as many as a page holds
 };
 struct LockQuery {
