@@ -5,8 +5,8 @@
 //    1 put         flags 1: lease, 2: time to live, 4: fence  | key | value u32+bytes | [lease u64] | [ttl ms u64] |
 //                  [fence]
 //    2 delete      flags 1: has end, 4: fence                 | key | [end] | [fence]
-//    3 cas         flags 1: has expect, 2: has value, 4: fence  | key | [expect u32+bytes] | [value u32+bytes] |
-//    [fence] 4 range       flags 1: has end, 2: reverse, 4: keys only, 8: count only, 16: at a revision, 32: at a time,
+//    3 cas         flags 1: has expect, 2: has value, 4: fence  | key | [expect u32+bytes] | [value u32+bytes] | [fence]
+//    4 range       flags 1: has end, 2: reverse, 4: keys only, 8: count only, 16: at a revision, 32: at a time,
 //                  64: history                                | key | [end] | limit u32 | [revision u64] | [hlc u64]
 //    5 txn         compares u16, then u16, else u16, and these; of operations put, delete and range only
 //                  compare: target u8 | relation u8 | key | number u64 or, of a value, u32+bytes
@@ -88,8 +88,8 @@ struct Compare {
     Bytes value;
 };
 using TxnOperation = std::variant<Put, Delete, Range>;
-// All of `then` when every comparison holds, otherwise all of `otherwise`, one after the other at one revision. Within
-// a branch no key is put twice, or put and deleted (Status::invalid). All or nothing.
+// All of `then` when every comparison holds, otherwise all of `otherwise`, one after the other at one revision. Within a
+// branch no key is put twice, or put and deleted (Status::invalid). All or nothing.
 struct Txn {
     std::vector<Compare> compares;
     std::vector<TxnOperation> then;

@@ -14,16 +14,16 @@ using LeaseId = consensus::Number<struct LeaseTag, std::uint64_t>;      // from 
 
 enum class Status : std::uint8_t {
     ok = 0,
-    not_found = 1,         // del of an absent key
-    mismatch = 2,          // cas: the comparison failed
-    invalid = 3,           // the operations of the envelope do not parse, or break a limit
-    expired = 4,           // block hlc > not_after: surely not executed
-    beyond_horizon = 5,    // not_after too far ahead: surely not executed
-    window = 6,            // seq >= low + session_window: surely not executed
-    no_session = 7,        // too many sessions of this client, none of them idle: surely not executed
-    denied = 8,            // the client lacks the right
-    too_large = 9,         // a range whose answer no longer fits the reply to its envelope or block: ask again alone;
-                           // a delete of more than delete_keys_max keys
+    not_found = 1,       // del of an absent key
+    mismatch = 2,        // cas: the comparison failed
+    invalid = 3,         // the operations of the envelope do not parse, or break a limit
+    expired = 4,         // block hlc > not_after: surely not executed
+    beyond_horizon = 5,  // not_after too far ahead: surely not executed
+    window = 6,          // seq >= low + session_window: surely not executed
+    no_session = 7,      // too many sessions of this client, none of them idle: surely not executed
+    denied = 8,          // the client lacks the right
+    too_large = 9,       // a range whose answer no longer fits the reply to its envelope or block: ask again alone;
+                         // a delete of more than delete_keys_max keys
     compacted = 10,        // a revision or time before what is kept; the result is the oldest revision that is
     future_revision = 11,  // a revision that was not reached yet
     no_lease = 12,         // unknown, revoked or expired; or somebody else's

@@ -74,7 +74,7 @@ struct StateMachineOptions {
     std::vector<std::string> rules_off;
     SessionBounds session_bounds;
     // Of the cluster, fixed at its genesis. Salt: state_digest.h.
-    std::uint64_t checkpoint_interval = 0;                                // C; 0: no checkpoints
+    std::uint64_t checkpoint_interval = 0;  // C; 0: no checkpoints
     std::uint64_t history_revisions = limits::history_revisions_default;  // older ones are forgotten
     crypto::Digest salt;
 };
