@@ -66,6 +66,17 @@ void Client::read(kvstore::Query query, OnRead done) {
     }
 }
 
+void Client::read_in_order(kvstore::Query query, OnRead done) {
+    auto shared = std::make_shared<OnRead>(std::move(done));
+    if (!state_->submit([state = state_.get(), query = std::move(query), shared]() mutable {
+            state->read(std::move(query), std::move(*shared), std::nullopt, true);
+        })) {
+        ReadResult refused;
+        refused.why = closed_text;
+        (*shared)(refused);
+    }
+}
+
 void Client::read_stale(kvstore::Query query, OnRead done, std::optional<ReplicaId> from) {
     auto shared = std::make_shared<OnRead>(std::move(done));
     if (!state_->submit([state = state_.get(), query = std::move(query), shared, from]() mutable {
@@ -171,6 +182,12 @@ WriteResult Client::write_sync(kvstore::Operation operation) {
 
 ReadResult Client::read_sync(kvstore::Query query) {
     return wait_for(read(std::move(query)), state_->thread);
+}
+
+ReadResult Client::read_in_order_sync(kvstore::Query query) {
+    auto promise = std::make_shared<std::promise<ReadResult>>();
+    read_in_order(std::move(query), [promise](const ReadResult& result) { promise->set_value(result); });
+    return wait_for(promise->get_future(), state_->thread);
 }
 
 ReadResult Client::read_stale_sync(kvstore::Query query, std::optional<ReplicaId> from) {

@@ -73,6 +73,8 @@ class Client {
     void write(kvstore::Operation operation, OnWrite done);
     // Linearizable.
     void read(kvstore::Query query, OnRead done);
+    // The same as an operation in the order of writes: its revision is exact.
+    void read_in_order(kvstore::Query query, OnRead done);
     // One replica's word: `from`, or a connected one when absent. Says how old (hlc, executed); trust it as you trust
     // it.
     void read_stale(kvstore::Query query, OnRead done, std::optional<consensus::ReplicaId> from = {});
@@ -95,6 +97,7 @@ class Client {
     // ---- Blocking
     [[nodiscard]] WriteResult write_sync(kvstore::Operation operation);
     [[nodiscard]] ReadResult read_sync(kvstore::Query query);
+    [[nodiscard]] ReadResult read_in_order_sync(kvstore::Query query);
     [[nodiscard]] ReadResult read_stale_sync(kvstore::Query query, std::optional<consensus::ReplicaId> from = {});
     [[nodiscard]] std::vector<ReplicaStatus> status_sync(std::uint64_t timeout_ms = 2'000);
     [[nodiscard]] Result<std::string> control_sync(consensus::ReplicaId replica, std::string command);

@@ -294,7 +294,7 @@ void Client::State::write(kvstore::Operation operation, OnWrite done) {
     });
 }
 
-void Client::State::read(kvstore::Query query, OnRead done, std::optional<ReplicaId> stale_from) {
+void Client::State::read(kvstore::Query query, OnRead done, std::optional<ReplicaId> stale_from, bool in_order) {
     const char* why = nullptr;
     if (!take_place(why)) {
         ReadResult refused;
@@ -302,13 +302,15 @@ void Client::State::read(kvstore::Query query, OnRead done, std::optional<Replic
         done(refused);
         return;
     }
-    session.read(
-        std::move(query), now_ms(),
-        [this, done = std::move(done)](const ReadResult& result) {
-            --under_way;
-            done(result);
-        },
-        stale_from);
+    auto finish = [this, done = std::move(done)](const ReadResult& result) {
+        --under_way;
+        done(result);
+    };
+    if (in_order) {
+        session.read_in_order(std::move(query), now_ms(), std::move(finish));
+    } else {
+        session.read(std::move(query), now_ms(), std::move(finish), stale_from);
+    }
 }
 
 // From whoever can be reached: at the start nobody knows yet who that is.

@@ -84,6 +84,12 @@ void Session::read(kvstore::Query query, std::uint64_t now_ms, OnRead done,
     s.read(std::move(query), std::move(done), stale_from);
 }
 
+void Session::read_in_order(kvstore::Query query, std::uint64_t now_ms, OnRead done) {
+    State& s = *state_;
+    s.now_ms = now_ms;
+    s.read(std::move(query), std::move(done), std::nullopt, true);
+}
+
 void Session::connected(consensus::ReplicaId replica, std::uint64_t now_ms) {
     State& s = *state_;
     s.now_ms = now_ms;

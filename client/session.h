@@ -51,7 +51,7 @@ struct ReadResult {
     kvstore::Status status = kvstore::Status::ok;
     Bytes result;                // see kvstore/answers.h
     kvstore::RangeResult range;  // the same in words when a Range was asked for and found ok
-    kvstore::Revision revision;  // of the store
+    kvstore::Revision revision;  // of the store; exact when the path is `ordered`, otherwise a replica's word
     consensus::Height executed;
     consensus::Hlc hlc;
     std::vector<consensus::ReplicaId> replicas;
@@ -88,6 +88,8 @@ class Session {
     // Linearizable (R1 to R4). With `stale_from`: one replica's word, as it is.
     void read(kvstore::Query query, std::uint64_t now_ms, OnRead done,
               std::optional<consensus::ReplicaId> stale_from = {});
+    // As an operation in the order of writes at once: slower, but its revision is exact.
+    void read_in_order(kvstore::Query query, std::uint64_t now_ms, OnRead done);
 
     void connected(consensus::ReplicaId replica, std::uint64_t now_ms);
     void disconnected(consensus::ReplicaId replica, std::uint64_t now_ms);

@@ -84,7 +84,7 @@ void take_answer(ReadResult& result, const kvstore::Query& query, kvstore::Query
 
 }  // namespace
 
-void Session::State::read(kvstore::Query query, OnRead done, std::optional<ReplicaId> stale_from) {
+void Session::State::read(kvstore::Query query, OnRead done, std::optional<ReplicaId> stale_from, bool in_order) {
     ReadResult refused;
     if (const auto checked = kvstore::check_operation(kvstore::to_operation(query)); !checked) {
         refused.why = "invalid: " + checked.error().message;
@@ -108,7 +108,12 @@ void Session::State::read(kvstore::Query query, OnRead done, std::optional<Repli
     read.replies.resize(quorum.n);
     const std::uint64_t nonce = next_nonce++;
     reads.emplace(nonce, std::move(read));
-    reads_waiting.push_back(nonce);
+    if (in_order) {
+        ++reads_under_way;
+        read_in_order(nonce);
+    } else {
+        reads_waiting.push_back(nonce);
+    }
 }
 
 void Session::State::start_reads() {

@@ -70,7 +70,7 @@ struct Session::State {
     void fail_what_waits();
 
     // ---- Reads
-    void read(kvstore::Query query, OnRead done, std::optional<consensus::ReplicaId> stale_from);
+    void read(kvstore::Query query, OnRead done, std::optional<consensus::ReplicaId> stale_from, bool in_order = false);
     void start_reads();
     void ask(std::uint64_t nonce, PendingRead& read, consensus::ReplicaId replica);
     void begin_round(std::uint64_t nonce, PendingRead& read);

@@ -88,6 +88,16 @@ Answer<Bytes> key_argument(const std::string& text, TextForm form) {
     return key;
 }
 
+Answer<Bytes> value_text(const std::string& text, TextForm form) {
+    Answer<Bytes> value = decode_text(text, form, "value");
+    if (value) {
+        if (const Answer<void> fits = check_value(*value); !fits) {
+            return tl::unexpected<Failure>(fits.error());
+        }
+    }
+    return value;
+}
+
 Answer<Bytes> value_argument(const std::string& text, TextForm form) {
     if (text == "-") {
         return read_all(stdin, "standard input");
@@ -100,13 +110,7 @@ Answer<Bytes> value_argument(const std::string& text, TextForm form) {
         }
         return read_all(file.get(), path);
     }
-    Answer<Bytes> value = decode_text(text, form, "value");
-    if (value) {
-        if (const Answer<void> fits = check_value(*value); !fits) {
-            return tl::unexpected<Failure>(fits.error());
-        }
-    }
-    return value;
+    return value_text(text, form);
 }
 
 Bytes end_of_prefix(ByteView prefix) {

@@ -13,6 +13,8 @@ namespace loyal::cli {
 
 [[nodiscard]] Answer<Bytes> decode_text(const std::string& text, TextForm form, std::string_view what);
 [[nodiscard]] Answer<Bytes> key_argument(const std::string& text, TextForm form);
+// Text alone, within the limit of a value.
+[[nodiscard]] Answer<Bytes> value_text(const std::string& text, TextForm form);
 // Reads at most value_bytes_max + 1 bytes of a file or of standard input, and refuses what is longer.
 [[nodiscard]] Answer<Bytes> value_argument(const std::string& text, TextForm form);
 

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
+#include "config/duration.h"
 #include "crypto/identity.h"
 
 namespace loyal::cli {
@@ -21,13 +22,12 @@ void add_globals(CLI::App& app, Globals& globals) {
     app.add_option("--key", globals.key,
                    "Sign in with this key file (environment: LOYAL_KEY; default: the key of client \"default\")")
         ->excludes(as);
-    app.add_option("--timeout", globals.timeout_ms,
-                   "How long an operation may take, such as 500ms, 5s or 1m (default 5s)")
+    app.add_option("--timeout", globals.timeout, "How long an operation may take, such as 500ms, 5s or 1m (default 5s)")
         ->type_name("DURATION")
-        ->transform(CLI::AsNumberWithUnit(
-            std::map<std::string, double>{{"ms", 1.0}, {"s", 1'000.0}, {"m", 60'000.0}, {"h", 3'600'000.0}},
-            CLI::AsNumberWithUnit::UNIT_REQUIRED, "DURATION"))
-        ->check(CLI::Range(1.0, 86'400'000.0));
+        ->check([](const std::string& text) {
+            const Result<std::uint64_t> ms = parse_duration_ms(text, Globals::timeout_ms_max);
+            return !ms ? ms.error().message : *ms == 0 ? std::string("the time is at least 1ms") : std::string();
+        });
     app.add_option("-w,--write-out", globals.format, "Output: simple, json or table (default simple)")
         ->type_name("FORMAT")
         ->transform(CLI::CheckedTransformer(std::map<std::string, OutputFormat>{
@@ -108,6 +108,10 @@ int run(const std::vector<std::string>& arguments) {
         add_status_command(app, context);
         add_write_commands(app, context);
         add_get_command(app, context);
+        add_history_commands(app, context);
+        add_txn_command(app, context);
+        add_lease_commands(app, context);
+        add_lock_commands(app, context);
         add_import_command(app, context);
         add_export_command(app, context);
         add_bench_command(app, context);

@@ -1,17 +1,18 @@
 #include "client/cli/connection.h"
 
-#include <cmath>
+#include <algorithm>
 #include <cstdlib>
 
 #include <fmt/format.h>
 
+#include "config/duration.h"
 #include "config/limits.h"
 #include "crypto/identity.h"
 
 namespace loyal::cli {
 
 std::uint64_t Globals::timeout_or(std::uint64_t default_ms) const {
-    return timeout_ms ? static_cast<std::uint64_t>(std::llround(*timeout_ms)) : default_ms;
+    return timeout.empty() ? default_ms : parse_duration_ms(timeout, timeout_ms_max).value_or(default_ms);
 }
 
 Answer<config::Cluster> load_cluster_of(const std::filesystem::path& path) {
@@ -82,6 +83,13 @@ Answer<void> check_key(ByteView key) {
     }
     if (key.size() > limits::key_bytes_max) {
         return refuse_input(fmt::format("the key has {} bytes; the limit is {}", key.size(), limits::key_bytes_max));
+    }
+    return {};
+}
+
+Answer<void> check_range(ByteView begin, ByteView end) {
+    if (!std::lexicographical_compare(begin.begin(), begin.end(), end.begin(), end.end())) {
+        return refuse_input("the range is empty: its end comes before its beginning, or is the same");
     }
     return {};
 }

@@ -19,10 +19,11 @@ struct Globals {
     std::string cluster = "./loyal-cluster";  // folder or file
     std::string as;                           // name of a client key below the cluster's folder
     std::string key;                          // or a key file
-    std::optional<double> timeout_ms;         // as given
+    std::string timeout;                      // a duration, as given; checked when the arguments are parsed
     OutputFormat format = OutputFormat::simple;
 
     [[nodiscard]] std::uint64_t timeout_or(std::uint64_t default_ms) const;
+    static constexpr std::uint64_t timeout_ms_max = 86'400'000;
 };
 
 inline constexpr std::uint64_t default_timeout_ms = 5'000;
@@ -51,5 +52,7 @@ struct ConnectOptions {
 // Limits are checked here too, so that the message names what the user typed.
 [[nodiscard]] Answer<void> check_key(ByteView key);
 [[nodiscard]] Answer<void> check_value(ByteView value);
+// From `begin` up to, but not including, `end`: there is room for a key in between.
+[[nodiscard]] Answer<void> check_range(ByteView begin, ByteView end);
 
 }  // namespace loyal::cli

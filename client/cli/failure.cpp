@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "client/session.h"
+#include "config/limits.h"
 
 namespace loyal::cli {
 
@@ -23,8 +24,21 @@ std::string maybe_applied(const std::string& why) {
     return why + "; it may have been applied, or may be later: read before you repeat it";
 }
 
-// Outcomes by which every correct replica says that it did not and never will execute the operation.
-Failure refusal_of(kvstore::Status status) {
+// What the past says no with; `revision` is the store's.
+Failure refusal_of_revision(kvstore::Status status, const Bytes& result, kvstore::Revision revision) {
+    if (status == kvstore::Status::compacted) {
+        const std::uint64_t oldest = kvstore::decode_count(result).value_or(0);
+        return {Exit::negative, "compacted",
+                fmt::format("compacted: what was before revision {0} is forgotten; use revision {0} or a newer one",
+                            oldest)};
+    }
+    return {Exit::negative, "future_revision",
+            fmt::format("there is no such revision yet: the store is at revision {0}; use {0} or an older one",
+                        revision.value)};
+}
+
+// Answers by which every correct replica says that it did not and never will do it.
+Failure refusal_of(kvstore::Status status, const Bytes& result, kvstore::Revision revision) {
     using kvstore::Status;
     const std::string name(to_string(status));
     switch (status) {
@@ -33,23 +47,26 @@ Failure refusal_of(kvstore::Status status) {
             return {Exit::negative, "comparison_failed", "comparison failed: the key has another value"};
         case Status::invalid: return {Exit::usage, "bad_input", "the cluster refused the operation as invalid"};
         case Status::compacted:
-            return {Exit::negative, "compacted", "that revision is compacted: the store does not know it any more"};
-        case Status::future_revision: return {Exit::negative, "future_revision", "that revision was not reached yet"};
+        case Status::future_revision: return refusal_of_revision(status, result, revision);
         case Status::no_lease:
             return {Exit::negative, "no_lease",
-                    "there is no such lease of this client: it never was, was revoked, or has expired"};
+                    "there is no such lease of this client: it never was, was revoked, or has expired; `loyal lease "
+                    "grant` makes a new one"};
         case Status::fenced:
             return {Exit::negative, "fenced",
-                    "fenced: a newer token of that lock was given out, so nothing was changed"};
+                    "fenced: a newer token of that lock was given out, so nothing was changed; acquire the lock again"};
         case Status::no_lock:
             return {Exit::negative, "no_lock",
-                    "there is no such lock or fencing token, or the lease does not wait for that lock"};
+                    "there is no such lock, or it never gave out that token; nothing was changed"};
         case Status::exhausted:
             return {Exit::negative, "exhausted",
-                    "there are too many: leases of this client, keys of that lease, or waiters for that lock"};
+                    "there are too many already: leases of this client, keys of that lease, or waiters for that lock"};
         case Status::too_large:
-            return {Exit::negative, "too_large",
-                    "the range has too many keys, or its answer is too long, for one operation: nothing was changed"};
+            return {
+                Exit::negative, "too_large",
+                fmt::format("too large for one operation: a range of more than {} keys to delete, or an answer that "
+                            "does not fit; nothing was changed, ask for less at once",
+                            limits::delete_keys_max)};
         case Status::denied:
             return {Exit::not_allowed, "not_allowed", "this client lacks the right; use --as or --key to name another"};
         case Status::ok:
@@ -59,6 +76,14 @@ Failure refusal_of(kvstore::Status status) {
         case Status::no_session: break;
     }
     return {Exit::not_applied, "unavailable", definitely_not_applied("the cluster did not execute it (" + name + ")")};
+}
+
+// What was not even sent, or what every correct replica finds malformed.
+Failure invalid_input(std::string_view why) {
+    for (const std::string_view said : {std::string_view("not applied: "), std::string_view("invalid: ")}) {
+        why.remove_prefix(why.starts_with(said) ? said.size() : 0);
+    }
+    return {Exit::usage, "bad_input", std::string(why)};
 }
 
 std::string_view applied_of(Exit exit) {
@@ -115,11 +140,15 @@ Answer<void> judge(const client::WriteResult& result) {
             if (result.outcome.status == kvstore::Status::ok) {
                 return {};
             }
-            return tl::unexpected<Failure>(refusal_of(result.outcome.status));
+            return tl::unexpected<Failure>(
+                refusal_of(result.outcome.status, result.outcome.result, result.outcome.revision));
         case client::Certainty::not_applied:
             if (result.denied) {
                 return refuse(Exit::not_allowed, "not_allowed",
                               result.why + "; use --as or --key to name another client");
+            }
+            if (result.outcome.status == kvstore::Status::invalid) {
+                return tl::unexpected<Failure>(invalid_input(result.why));
             }
             return refuse(Exit::not_applied, "unavailable", definitely_not_applied(result.why));
         case client::Certainty::maybe_applied: break;
@@ -133,6 +162,12 @@ Answer<void> judge(const client::ReadResult& result) {
     }
     if (result.denied) {
         return refuse(Exit::not_allowed, "not_allowed", result.why + "; use --as or --key to name another client");
+    }
+    if (result.status == kvstore::Status::invalid) {
+        return tl::unexpected<Failure>(invalid_input(result.why));
+    }
+    if (result.status != kvstore::Status::ok) {
+        return tl::unexpected<Failure>(refusal_of(result.status, result.result, result.revision));
     }
     if (result.integrity) {
         return refuse(Exit::integrity, "no_agreement", result.why);

@@ -1,5 +1,6 @@
-// get: one key, a prefix or a range.
+// get: one key, a prefix or a range, now or in the past.
 #include <chrono>
+#include <map>
 #include <memory>
 
 #include <fmt/format.h>
@@ -8,7 +9,9 @@
 
 #include "client/cli/bytes_argument.h"
 #include "client/cli/command.h"
-#include "client/cli/record_format.h"
+#include "client/cli/item_text.h"
+#include "client/cli/model_arguments.h"
+#include "client/cli/range_pages.h"
 #include "config/limits.h"
 
 namespace loyal::cli {
@@ -23,6 +26,8 @@ struct GetOptions {
     std::string key;
     std::string prefix;
     std::string to;
+    std::string revision;
+    std::string at;
     bool by_prefix = false;
     bool by_range = false;
     bool has_key = false;
@@ -34,84 +39,6 @@ struct GetOptions {
     std::optional<std::uint16_t> replica;
     TextForm form = TextForm::plain;
 };
-
-// Everything that came of one or more pages.
-struct Pages {
-    std::vector<kvstore::Item> items;
-    std::uint64_t count = 0;
-    bool more = false;         // the limit ended before the range did
-    bool snapshot = true;      // all pages show one revision
-    client::ReadResult first;  // without its items
-};
-
-const char* name_of(client::ReadPath path) {
-    switch (path) {
-        case client::ReadPath::fast: return "fast";
-        case client::ReadPath::ordered: return "ordered";
-        case client::ReadPath::stale: break;
-    }
-    return "stale";
-}
-
-client::ReadResult ask(client::Client& client, const kvstore::Range& range, const GetOptions& options) {
-    if (options.consistency == Consistency::linearizable) {
-        return client.read_sync(range);
-    }
-    std::optional<consensus::ReplicaId> from;
-    if (options.replica) {
-        from = consensus::ReplicaId(*options.replica);
-    }
-    return client.read_stale_sync(range, from);
-}
-
-// The part of `range` that is behind `last`.
-void continue_behind(kvstore::Range& range, const Bytes& last) {
-    if (range.reverse) {
-        range.end = last;  // exclusive
-        return;
-    }
-    range.begin = last;
-    range.begin.push_back(0);
-}
-
-Answer<Pages> read_pages(client::Client& client, kvstore::Range range, const GetOptions& options) {
-    Pages pages;
-    std::uint64_t left = options.limit == 0 ? UINT64_MAX : options.limit;
-    for (bool first = true;; first = false) {
-        range.limit = static_cast<std::uint32_t>(std::min<std::uint64_t>(left, limits::range_items_max));
-        client::ReadResult page = ask(client, range, options);
-        if (const Answer<void> answer = judge(page); !answer) {
-            return tl::unexpected<Failure>(answer.error());
-        }
-        std::vector<kvstore::Item> items = std::move(page.range.items);
-        page.range.items.clear();
-        pages.count += range.count_only ? page.range.count : items.size();
-        pages.more = page.range.more;
-        pages.snapshot = pages.snapshot && (first || page.revision == pages.first.revision);
-        if (first) {
-            pages.first = page;
-        }
-        left -= std::min<std::uint64_t>(left, items.size());
-        if (!items.empty()) {
-            continue_behind(range, items.back().key);
-        }
-        const bool go_on = pages.more && !items.empty() && left > 0 && range.end.has_value();
-        pages.items.insert(pages.items.end(), std::make_move_iterator(items.begin()),
-                           std::make_move_iterator(items.end()));
-        if (!go_on) {
-            return pages;
-        }
-    }
-}
-
-Json item_json(const kvstore::Item& item, bool keys_only) {
-    return Json{{"key", json_of(item.key)},
-                {"value", keys_only ? Json() : json_of(item.value)},
-                {"revision", item.revision.value},
-                {"version", item.version},
-                {"timestamp", json_of(item.timestamp)},
-                {"lease", nullptr}};
-}
 
 std::int64_t age_ms(consensus::Hlc state) {
     const auto now =
@@ -142,39 +69,23 @@ void note_staleness(const client::ReadResult& read) {
                     age_ms(read.hlc), rfc3339(read.hlc.wall_ms())));
 }
 
-void print_table(const std::vector<kvstore::Item>& items, const GetOptions& options) {
-    std::vector<std::vector<std::string>> rows = {{"KEY", "REVISION", "VERSION", "TIMESTAMP", "VALUE"}};
-    for (const kvstore::Item& item : items) {
-        rows.push_back({printable(item.key, options.form), std::to_string(item.revision.value),
-                        std::to_string(item.version), rfc3339(item.timestamp.wall_ms()),
-                        printable(item.value, options.form)});
-        if (options.keys_only) {
-            rows.back().pop_back();
-        }
-    }
-    if (options.keys_only) {
-        rows.front().pop_back();
-    }
-    print(table(rows));
-}
-
-Answer<Exit> print_one(const Globals& globals, const GetOptions& options, const Pages& pages) {
-    note_staleness(pages.first);
+Answer<Exit> print_one(const Globals& globals, const GetOptions& options, const client::ReadResult& read) {
+    note_staleness(read);
     if (options.count) {
-        print(globals.format == OutputFormat::json ? Json{{"count", pages.count}}.dump() + "\n"
-                                                   : fmt::format("{}\n", pages.count));
+        print(globals.format == OutputFormat::json ? Json{{"count", read.range.count}}.dump() + "\n"
+                                                   : fmt::format("{}\n", read.range.count));
         return Exit::done;
     }
-    if (pages.items.empty()) {
+    if (read.range.items.empty()) {
         return refuse(Exit::negative, "not_found", "key not found");
     }
-    const kvstore::Item& item = pages.items.front();
+    const kvstore::Item& item = read.range.items.front();
     if (globals.format == OutputFormat::json) {
         Json document = item_json(item, options.keys_only);
-        add_source(document, pages.first);
+        add_source(document, read);
         print_json(document);
     } else if (globals.format == OutputFormat::table) {
-        print_table(pages.items, options);
+        print(item_table(read.range.items, options.form, options.keys_only));
     } else {
         // The value alone, byte for byte, so that a redirection holds exactly what was put.
         print(text_in_form(options.keys_only ? item.key : item.value, options.form));
@@ -183,48 +94,84 @@ Answer<Exit> print_one(const Globals& globals, const GetOptions& options, const 
     return Exit::done;
 }
 
-// As `export` writes it, so that each item is one line whatever its bytes are.
-std::string line_of(const kvstore::Item& item, const GetOptions& options) {
-    if (options.form == TextForm::plain) {
-        const std::string line = write_record(item.key, item.value, RecordFormat::tsv);
-        return options.keys_only ? line.substr(0, line.find('\t')) : line;
-    }
-    const std::string key = text_in_form(item.key, options.form);
-    return options.keys_only ? key : key + "\t" + text_in_form(item.value, options.form);
-}
+// Prints each page as it comes, so that a range of any length takes the memory of one page.
+class RangePrinter {
+ public:
+    RangePrinter(const GetOptions& options, OutputFormat format) : options_(options), format_(format) {}
 
-Answer<Exit> print_range(const Globals& globals, const GetOptions& options, const Pages& pages) {
-    note_staleness(pages.first);
-    if (globals.format == OutputFormat::json) {
-        Json document = Json::object();
-        if (!options.count) {
-            document["items"] = Json::array();
-            for (const kvstore::Item& item : pages.items) {
-                document["items"].push_back(item_json(item, options.keys_only));
+    void take(client::ReadResult page) {
+        if (!first_) {
+            note_staleness(page);
+            if (format_ == OutputFormat::json && !options_.count) {
+                print("{\"items\":[");
             }
         }
-        document["count"] = pages.count;
-        document["more"] = pages.more && !options.count;
-        document["revision"] = pages.first.revision.value;
-        document["snapshot"] = pages.snapshot;
-        add_source(document, pages.first);
-        print_json(document);
-        return Exit::done;
-    }
-    if (options.count) {
-        print(fmt::format("{}\n", pages.count));
-    } else if (globals.format == OutputFormat::table) {
-        print_table(pages.items, options);
-    } else {
-        for (const kvstore::Item& item : pages.items) {
-            print(line_of(item, options) + "\n");
+        count_ += page.range.count;
+        if (!options_.count) {
+            print_items(page.range.items);
+        }
+        if (!first_) {
+            page.range.items.clear();
+            first_ = std::move(page);
         }
     }
-    if (!pages.snapshot) {
-        print_error(
-            "note: other writes came in between; the range was read in pages, which show different revisions\n");
+
+    void finish(bool more) {
+        if (format_ == OutputFormat::json) {
+            Json rest = {{"count", count_},
+                         {"more", more && !options_.count},
+                         {"revision", first_->revision.value},
+                         {"snapshot", true}};
+            add_source(rest, *first_);
+            print((options_.count ? "{" : "],") + rest.dump().substr(1) + "\n");
+        } else if (options_.count) {
+            print(fmt::format("{}\n", count_));
+        }
     }
-    return Exit::done;
+
+ private:
+    void print_items(const std::vector<kvstore::Item>& items) {
+        if (format_ == OutputFormat::table) {
+            print(item_table(items, options_.form, options_.keys_only));
+            return;
+        }
+        for (const kvstore::Item& item : items) {
+            if (format_ == OutputFormat::json) {
+                print((any_ ? "," : "") +
+                      item_json(item, options_.keys_only).dump(-1, ' ', false, Json::error_handler_t::replace));
+            } else {
+                print(item_line(item, options_.form, options_.keys_only) + "\n");
+            }
+            any_ = true;
+        }
+    }
+
+    const GetOptions& options_;
+    OutputFormat format_;
+    std::optional<client::ReadResult> first_;  // without its items
+    std::uint64_t count_ = 0;
+    bool any_ = false;
+};
+
+Answer<void> take_past(kvstore::Range& range, const GetOptions& options) {
+    if (!options.revision.empty() && !options.at.empty()) {
+        return refuse_input("a read is as of a revision (--rev) or as of a time (--at), not both");
+    }
+    if (!options.revision.empty()) {
+        const Answer<std::uint64_t> revision = number_argument(options.revision, "--rev: a revision");
+        if (!revision) {
+            return tl::unexpected<Failure>(revision.error());
+        }
+        range.revision = kvstore::Revision(*revision);
+    }
+    if (!options.at.empty()) {
+        const Answer<consensus::Hlc> at = time_argument(options.at);
+        if (!at) {
+            return tl::unexpected<Failure>(at.error());
+        }
+        range.at = *at;
+    }
+    return {};
 }
 
 Answer<kvstore::Range> range_of(const GetOptions& options) {
@@ -241,6 +188,9 @@ Answer<kvstore::Range> range_of(const GetOptions& options) {
     range.keys_only = options.keys_only;
     range.count_only = options.count;
     range.reverse = options.reverse;
+    if (const Answer<void> past = take_past(range, options); !past) {
+        return tl::unexpected<Failure>(past.error());
+    }
     const Answer<Bytes> begin = options.by_prefix  ? decode_text(options.prefix, options.form, "prefix")
                                 : options.by_range ? decode_text(options.key, options.form, "key")
                                                    : key_argument(options.key, options.form);
@@ -259,6 +209,9 @@ Answer<kvstore::Range> range_of(const GetOptions& options) {
             return tl::unexpected<Failure>(std::move(end.error()));
         }
         range.end = std::move(*end);
+        if (const Answer<void> checked = check_range(range.begin, *range.end); !checked) {
+            return tl::unexpected<Failure>(checked.error());
+        }
     }
     return range;
 }
@@ -275,11 +228,33 @@ Answer<Exit> get(const Globals& globals, const GetOptions& options) {
     if (options.replica && *options.replica >= connection->cluster.replicas.size()) {
         return refuse_input(fmt::format("there is no replica {}", *options.replica));
     }
-    const Answer<Pages> pages = read_pages(*connection->client, *range, options);
-    if (!pages) {
-        return tl::unexpected<Failure>(pages.error());
+    std::optional<StaleSource> stale;
+    if (options.consistency == Consistency::stale) {
+        stale.emplace();
+        if (options.replica) {
+            stale->from = consensus::ReplicaId(*options.replica);
+        }
     }
-    return range->end ? print_range(globals, options, *pages) : print_one(globals, options, *pages);
+    RangePages pages(*connection->client, *range, options.limit, stale);
+    RangePrinter printer(options, globals.format);
+    while (true) {
+        client::ReadResult page;
+        const Answer<bool> got = pages.next(page);
+        if (!got) {
+            return tl::unexpected<Failure>(got.error());
+        }
+        if (!*got) {
+            printer.finish(pages.more());
+            return Exit::done;
+        }
+        if (!range->end) {
+            return print_one(globals, options, page);
+        }
+        printer.take(std::move(page));
+        if (const Answer<void> written = finish_output(); !written) {
+            return tl::unexpected<Failure>(written.error());
+        }
+    }
 }
 
 }  // namespace
@@ -287,14 +262,17 @@ Answer<Exit> get(const Globals& globals, const GetOptions& options) {
 void add_get_command(CLI::App& app, CommandContext& context) {
     auto options = std::make_shared<GetOptions>();
     CLI::App* command = add_command(
-        app, "get", "Read a key, a prefix or a range",
+        app, "get", "Read a key, a prefix or a range; its pages show one revision",
         "loyal get greeting\n  loyal get --prefix users/ --keys-only\n  loyal get a --to b --limit 10 --reverse\n"
+        "  loyal get greeting --rev 17\n  loyal get greeting --at 2026-03-01T12:00:00Z\n"
         "  loyal get greeting --consistency stale -w json");
     CLI::Option* key = command->add_option("key", options->key, "The key, or the first one of a range with --to");
     CLI::Option* prefix =
         command->add_option("--prefix", options->prefix, "All keys that begin with this; \"\" means all keys");
     CLI::Option* to =
         command->add_option("--to", options->to, "All keys from the given one up to, but not including, this one");
+    command->add_option("--rev", options->revision, "As of this revision")->type_name("R");
+    command->add_option("--at", options->at, "As of this time: RFC 3339, or <wall ms>.<counter>")->type_name("TIME");
     command->add_option("--limit", options->limit, "At most so many keys (0: all)");
     command->add_flag("--keys-only", options->keys_only, "Leave the values out");
     command->add_flag("--count", options->count, "Only how many keys there are");

@@ -13,5 +13,7 @@ enum class SecondInterrupt : std::uint8_t {
 
 // True from the first SIGINT, SIGTERM or SIGHUP on. To be called once, by the program's only command.
 [[nodiscard]] std::atomic<bool>& catch_interrupt(SecondInterrupt second);
+// Which one came last; 0: none.
+[[nodiscard]] int interrupt_signal();
 
 }  // namespace loyal::cli

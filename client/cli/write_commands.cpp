@@ -8,21 +8,15 @@
 
 #include "client/cli/bytes_argument.h"
 #include "client/cli/command.h"
-#include "client/cli/write_pipeline.h"
+#include "client/cli/item_text.h"
+#include "client/cli/model_arguments.h"
+#include "config/limits.h"
 
 namespace loyal::cli {
 
 using Json = nlohmann::ordered_json;
 
 namespace {
-
-Json write_json(const client::WriteResult& result) {
-    return Json{{"revision", result.outcome.revision.value},
-                {"timestamp", json_of(result.outcome.hlc)},
-                {"sequence", result.outcome.height.value},
-                {"view", result.outcome.view.value},
-                {"replicas", json_of(result.replicas)}};
-}
 
 Answer<Exit> write_one(const Globals& globals, kvstore::Operation operation, std::string_view simple) {
     Answer<Connection> connection = connect(globals);
@@ -34,7 +28,14 @@ Answer<Exit> write_one(const Globals& globals, kvstore::Operation operation, std
         return tl::unexpected<Failure>(answer.error());
     }
     switch (globals.format) {
-        case OutputFormat::json: print_json(write_json(result)); break;
+        case OutputFormat::json: {
+            Json document = write_json(result);
+            if (!result.outcome.result.empty()) {  // of a put with a time to live
+                document["lease"] = kvstore::decode_count(result.outcome.result).value_or(0);
+            }
+            print_json(document);
+            break;
+        }
         case OutputFormat::table:
             print(table({{"REVISION", "SEQUENCE", "VIEW", "TIMESTAMP"},
                          {std::to_string(result.outcome.revision.value), std::to_string(result.outcome.height.value),
@@ -45,58 +46,150 @@ Answer<Exit> write_one(const Globals& globals, kvstore::Operation operation, std
     return Exit::done;
 }
 
+// --fence, of put, del and cas alike.
+void add_fence(CLI::App* command, std::string& fence) {
+    command
+        ->add_option("--fence", fence,
+                     "Only while no newer token of that lock was given out; exit code 1 when there was")
+        ->type_name("NAME=TOKEN");
+}
+
+Answer<std::optional<kvstore::Fence>> fence_of(const std::string& text) {
+    if (text.empty()) {
+        return std::optional<kvstore::Fence>();
+    }
+    Answer<kvstore::Fence> fence = fence_argument(text);
+    if (!fence) {
+        return tl::unexpected<Failure>(std::move(fence.error()));
+    }
+    return std::optional(std::move(*fence));
+}
+
 struct PutOptions {
     std::string key;
     std::string value;
+    std::string ttl;
+    std::string lease;
+    std::string fence;
     TextForm form = TextForm::plain;
 };
 
-Answer<Exit> put(const Globals& globals, const PutOptions& options) {
+Answer<kvstore::Put> put_of(const PutOptions& options) {
+    kvstore::Put put;
+    if (!options.ttl.empty()) {
+        const Answer<std::uint64_t> ttl = ttl_argument(options.ttl);
+        if (!ttl) {
+            return tl::unexpected<Failure>(ttl.error());
+        }
+        put.ttl_ms = *ttl;
+    }
+    if (!options.lease.empty()) {
+        const Answer<std::uint64_t> lease = number_argument(options.lease, "--lease: a lease");
+        if (!lease) {
+            return tl::unexpected<Failure>(lease.error());
+        }
+        put.lease = kvstore::LeaseId(*lease);
+    }
+    Answer<std::optional<kvstore::Fence>> fence = fence_of(options.fence);
+    if (!fence) {
+        return tl::unexpected<Failure>(std::move(fence.error()));
+    }
+    put.fence = std::move(*fence);
     Answer<Bytes> key = key_argument(options.key, options.form);
     if (!key) {
         return tl::unexpected<Failure>(std::move(key.error()));
     }
+    put.key = std::move(*key);
     Answer<Bytes> value = value_argument(options.value, options.form);
     if (!value) {
         return tl::unexpected<Failure>(std::move(value.error()));
     }
-    return write_one(globals, kvstore::Put{std::move(*key), std::move(*value)}, "OK\n");
+    put.value = std::move(*value);
+    return put;
 }
 
-// Pages of keys are read, then deleted. Keys that others put meanwhile behind the page's end are found too.
-Answer<Exit> delete_prefix(const Globals& globals, client::Client& client, const Bytes& prefix) {
-    WritePipeline pipeline(client);
-    kvstore::Range range;
-    range.begin = prefix;
-    range.end = end_of_prefix(prefix);
+Answer<Exit> put(const Globals& globals, const PutOptions& options) {
+    Answer<kvstore::Put> operation = put_of(options);
+    if (!operation) {
+        return tl::unexpected<Failure>(std::move(operation.error()));
+    }
+    return write_one(globals, std::move(*operation), "OK\n");
+}
+
+// ---- del
+
+constexpr std::size_t pages_per_delete = limits::delete_keys_max / limits::range_items_max - 1;
+
+// The end of a part of `range` that one operation may delete; nothing: all of it.
+Answer<std::optional<Bytes>> end_of_part(client::Client& client, kvstore::Range range) {
     range.keys_only = true;
-    std::optional<Failure> read_failure;
-    for (bool more = true; more && !pipeline.failed();) {
+    for (std::size_t i = 0; i < pages_per_delete; ++i) {
         const client::ReadResult page = client.read_sync(range);
         if (const Answer<void> answer = judge(page); !answer) {
-            read_failure = answer.error();
-            break;
+            return tl::unexpected<Failure>(answer.error());
         }
-        for (const kvstore::Item& item : page.range.items) {
-            (void)pipeline.submit(kvstore::Delete{item.key}, 0);
+        if (!page.range.more || page.range.items.empty()) {
+            return std::optional<Bytes>();
         }
-        more = page.range.more && !page.range.items.empty();
-        if (more) {
-            range.begin = page.range.items.back().key;
-            range.begin.push_back(0);
-        }
+        range.begin = page.range.items.back().key;
+        range.begin.push_back(0);
     }
-    const PipelineSummary summary = pipeline.finish();
-    if (const std::optional<Failure>& cause = summary.failure ? summary.failure : read_failure) {
-        Failure failure = *cause;
-        failure.message = fmt::format("{} keys were deleted, {} may have been; then: {}", summary.done, summary.unknown,
-                                      failure.message);
+    return std::optional(std::move(range.begin));
+}
+
+// Part by part, each of them one operation. Keys that others put meanwhile are found too.
+Answer<std::uint64_t> delete_in_parts(client::Client& client, kvstore::Delete erase) {
+    std::uint64_t deleted = 0;
+    const Bytes end = *erase.end;
+    const auto failed = [&deleted](Failure failure) {
+        failure.message = fmt::format("{} keys were deleted; then: {}", deleted, failure.message);
         return tl::unexpected<Failure>(std::move(failure));
+    };
+    for (bool last = false; !last;) {
+        kvstore::Range range;
+        range.begin = erase.key;
+        range.end = end;
+        Answer<std::optional<Bytes>> part = end_of_part(client, std::move(range));
+        if (!part) {
+            return failed(std::move(part.error()));
+        }
+        last = !part->has_value();
+        erase.end = part->value_or(end);
+        const client::WriteResult result = client.write_sync(erase);
+        if (const Answer<void> answer = judge(result); !answer) {
+            return failed(answer.error());
+        }
+        deleted += kvstore::decode_count(result.outcome.result).value_or(0);
+        erase.key = *erase.end;
+    }
+    return deleted;
+}
+
+Answer<Exit> delete_range(const Globals& globals, kvstore::Delete erase) {
+    Answer<Connection> connection = connect(globals);
+    if (!connection) {
+        return tl::unexpected<Failure>(std::move(connection.error()));
+    }
+    const client::WriteResult result = connection->client->write_sync(erase);
+    Json document = write_json(result);
+    std::uint64_t deleted = 0;
+    if (result.certainty == client::Certainty::done && result.outcome.status == kvstore::Status::too_large) {
+        const Answer<std::uint64_t> parts = delete_in_parts(*connection->client, std::move(erase));
+        if (!parts) {
+            return tl::unexpected<Failure>(parts.error());
+        }
+        deleted = *parts;
+        document = Json::object();
+    } else if (const Answer<void> answer = judge(result); !answer) {
+        return tl::unexpected<Failure>(answer.error());
+    } else {
+        deleted = kvstore::decode_count(result.outcome.result).value_or(0);
     }
     if (globals.format == OutputFormat::json) {
-        print_json(Json{{"deleted", summary.done}});
+        document["deleted"] = deleted;
+        print_json(document);
     } else {
-        print(fmt::format("{}\n", summary.done));
+        print(fmt::format("{}\n", deleted));
     }
     return Exit::done;
 }
@@ -104,38 +197,59 @@ Answer<Exit> delete_prefix(const Globals& globals, client::Client& client, const
 struct DelOptions {
     std::string key;
     std::string prefix;
+    std::string to;
+    std::string fence;
     bool by_prefix = false;
+    bool by_range = false;
     TextForm form = TextForm::plain;
 };
 
-Answer<Exit> del(const Globals& globals, const DelOptions& options) {
-    if (options.by_prefix == !options.key.empty()) {
-        return refuse_input("del takes either a key or --prefix P");
+Answer<kvstore::Delete> delete_of(const DelOptions& options) {
+    if (options.by_prefix == !options.key.empty() || (options.by_prefix && options.by_range)) {
+        return refuse_input("del takes a key, --prefix P, or a key and --to B");
     }
-    if (!options.by_prefix) {
-        Answer<Bytes> key = key_argument(options.key, options.form);
-        if (!key) {
-            return tl::unexpected<Failure>(std::move(key.error()));
+    kvstore::Delete erase;
+    Answer<std::optional<kvstore::Fence>> fence = fence_of(options.fence);
+    if (!fence) {
+        return tl::unexpected<Failure>(std::move(fence.error()));
+    }
+    erase.fence = std::move(*fence);
+    Answer<Bytes> begin = options.by_prefix ? decode_text(options.prefix, options.form, "prefix")
+                                            : key_argument(options.key, options.form);
+    if (!begin) {
+        return tl::unexpected<Failure>(std::move(begin.error()));
+    }
+    erase.key = std::move(*begin);
+    if (options.by_prefix) {
+        if (erase.key.empty()) {
+            return refuse_input("an empty prefix would delete every key; `loyal cluster wipe` ends a cluster");
         }
-        return write_one(globals, kvstore::Delete{std::move(*key)}, "1\n");
+        erase.end = end_of_prefix(erase.key);
+    } else if (options.by_range) {
+        Answer<Bytes> end = key_argument(options.to, options.form);
+        if (!end) {
+            return tl::unexpected<Failure>(std::move(end.error()));
+        }
+        erase.end = std::move(*end);
+        if (const Answer<void> checked = check_range(erase.key, *erase.end); !checked) {
+            return tl::unexpected<Failure>(checked.error());
+        }
     }
-    const Answer<Bytes> prefix = decode_text(options.prefix, options.form, "prefix");
-    if (!prefix) {
-        return tl::unexpected<Failure>(prefix.error());
+    return erase;
+}
+
+Answer<Exit> del(const Globals& globals, const DelOptions& options) {
+    Answer<kvstore::Delete> erase = delete_of(options);
+    if (!erase) {
+        return tl::unexpected<Failure>(std::move(erase.error()));
     }
-    if (prefix->empty()) {
-        return refuse_input("an empty prefix would delete every key; `loyal cluster wipe` ends a cluster");
-    }
-    Answer<Connection> connection = connect(globals);
-    if (!connection) {
-        return tl::unexpected<Failure>(std::move(connection.error()));
-    }
-    return delete_prefix(globals, *connection->client, *prefix);
+    return erase->end ? delete_range(globals, std::move(*erase)) : write_one(globals, std::move(*erase), "1\n");
 }
 
 struct CasOptions {
     std::string key;
     std::vector<std::string> values;  // as many of OLD and NEW as were given
+    std::string fence;
     bool absent = false;
     bool remove = false;
     TextForm form = TextForm::plain;
@@ -166,7 +280,12 @@ Answer<Exit> cas(const Globals& globals, const CasOptions& options) {
         }
         values.push_back(std::move(*value));
     }
+    Answer<std::optional<kvstore::Fence>> fence = fence_of(options.fence);
+    if (!fence) {
+        return tl::unexpected<Failure>(std::move(fence.error()));
+    }
     kvstore::CompareAndSet operation;
+    operation.fence = std::move(*fence);
     operation.key = std::move(*key);
     if (!options.remove) {
         operation.value = std::move(values.back());
@@ -184,24 +303,40 @@ void add_write_commands(CLI::App& app, CommandContext& context) {
     CLI::App* put_command =
         add_command(app, "put", "Store a value under a key",
                     "loyal put greeting hello\n  loyal put photo @photo.jpg\n  date | loyal put now -\n"
-                    "  loyal put --hex 00ff 01\n  loyal put -- -key- -value-");
+                    "  loyal put --hex 00ff 01\n  loyal put -- -key- -value-\n  loyal put session me --ttl 30s\n"
+                    "  loyal put job done --fence worker=7");
     put_command->add_option("key", put_options->key, "The key, 1 to 480 bytes")->required();
     put_command
         ->add_option("value", put_options->value, "The value, at most 1 MiB; - reads standard input, @FILE a file")
         ->required();
+    auto* ttl = put_command
+                    ->add_option("--ttl", put_options->ttl,
+                                 "The key goes after this time, such as 30s or 7d, unless it is put again")
+                    ->type_name("DURATION");
+    put_command->add_option("--lease", put_options->lease, "The key goes when this lease ends")
+        ->type_name("ID")
+        ->excludes(ttl);
+    add_fence(put_command, put_options->fence);
     add_text_form(put_command, put_options->form);
     when_chosen(put_command, context, [&context, put_options] { return put(context.globals, *put_options); });
 
     auto del_options = std::make_shared<DelOptions>();
-    CLI::App* del_command =
-        add_command(app, "del", "Delete a key, or all keys with a prefix; prints how many were deleted",
-                    "loyal del greeting\n  loyal del --prefix users/");
+    CLI::App* del_command = add_command(
+        app, "del",
+        fmt::format("Delete a key, or all keys of a prefix or range; prints how many were deleted. Up to {} "
+                    "keys go at one revision, more in several parts",
+                    limits::delete_keys_max),
+        "loyal del greeting\n  loyal del --prefix users/\n  loyal del a --to b");
     del_command->add_option("key", del_options->key, "The key; exit code 1 when it is absent");
     CLI::Option* prefix =
         del_command->add_option("--prefix", del_options->prefix, "Delete every key that begins with this");
+    CLI::Option* to = del_command->add_option("--to", del_options->to,
+                                              "Delete every key from the given one up to, but not including, this one");
+    add_fence(del_command, del_options->fence);
     add_text_form(del_command, del_options->form);
-    when_chosen(del_command, context, [&context, del_options, prefix] {
+    when_chosen(del_command, context, [&context, del_options, prefix, to] {
         del_options->by_prefix = prefix->count() > 0;
+        del_options->by_range = to->count() > 0;
         return del(context.globals, *del_options);
     });
 
@@ -217,6 +352,7 @@ void add_write_commands(CLI::App& app, CommandContext& context) {
         cas_command->add_option("new", (*given)[1], "NEW, as the value of put")};
     cas_command->add_flag("--absent", cas_options->absent, "Instead of OLD: the key must not exist");
     cas_command->add_flag("--delete", cas_options->remove, "Instead of NEW: delete the key");
+    add_fence(cas_command, cas_options->fence);
     add_text_form(cas_command, cas_options->form);
     when_chosen(cas_command, context, [&context, cas_options, given, options] {
         for (std::size_t i = 0; i < options.size(); ++i) {

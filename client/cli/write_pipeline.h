@@ -1,4 +1,4 @@
-// Many writes under way at once, within bounds, for `import` and `del --prefix`. Operations on one key never overlap,
+// Many writes under way at once, within bounds, for `import`. Operations on one key never overlap,
 // so that they take effect in the order in which they were submitted. Used by one thread; completions come on the
 // client's.
 #pragma once

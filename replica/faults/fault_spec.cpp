@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <optional>
 
+#include "config/duration.h"
 #include "replica/faults/behaviours.h"
 
 namespace loyal::replica {
@@ -112,20 +112,8 @@ std::string quoted(std::string_view word) {
 }
 
 Result<std::uint64_t> parse_duration_ms(std::string_view text) {
-    struct Unit {
-        std::string_view name;
-        std::uint64_t ms;
-    };
-    static constexpr std::array<Unit, 4> units{{{"ms", 1}, {"s", 1'000}, {"m", 60'000}, {"h", 3'600'000}}};
-    std::uint64_t number = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-    const std::string_view unit = text.substr(static_cast<std::size_t>(end - text.data()));
-    const auto found = std::find_if(units.begin(), units.end(), [&](const Unit& each) { return each.name == unit; });
     constexpr std::uint64_t week_ms = 7ULL * 24 * 3'600'000;
-    if (error != std::errc() || found == units.end() || number > week_ms / found->ms) {
-        return fail(Errc::invalid_argument, quoted(text) + " is no duration; write 250ms, 5s or 1m");
-    }
-    return number * found->ms;
+    return loyal::parse_duration_ms(text, week_ms);
 }
 
 Result<FaultSpec> parse_fault(std::string_view line) {
