@@ -167,11 +167,11 @@ std::vector<StateRecord> restored_genesis() {
     meta.revision = Revision(2);
     meta.digests.emplace_back(Height(0), crypto::Digest{});
     KeyRecord record;
-    record.revision = record.created = Revision(1);
+    record.id.revision = record.created = Revision(1);
     record.version = 1;
     record.value = bytes_of("old");
-    return {{StateTable::keys, bytes_of("a"), encode_key_record(record)},
-            {StateTable::keys, bytes_of("b"), encode_key_record(record)},
+    return {{StateTable::keys, bytes_of("a"), encode_key_record(record.view())},
+            {StateTable::keys, bytes_of("b"), encode_key_record(record.view())},
             {StateTable::meta, bytes_of(meta_key), encode_meta(meta)}};
 }
 
