@@ -102,6 +102,7 @@ Result<consensus::Recovered> SimReplica::recover_data() {
     return log_->recover(executed).map([this](consensus::Recovered&& recovered) {
         if (machine_) {
             recovered.executed_digests = machine_->recent_digests();
+            recovered.due = machine_->due();
         }
         if (checkpoints_) {
             recovered.roots = checkpoints_->roots();
