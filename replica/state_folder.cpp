@@ -250,6 +250,7 @@ Result<consensus::Recovered> recover_with(const OpenState& state, const kvstore:
         return recovered;
     }
     recovered->executed_digests = state.machine->recent_digests();
+    recovered->due = state.machine->due();
     recovered->roots = state.checkpoints->roots();
     auto proof = log.checkpoint_proof(log.newest_checkpoint());
     if (proof && *proof) {
