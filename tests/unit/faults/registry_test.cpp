@@ -30,7 +30,9 @@ TEST_F(FaultTest, a_silent_replica_says_nothing_to_anybody) {
 
 TEST_F(FaultTest, bad_memory_flips_one_bit_of_one_block_and_no_more) {
     const auto fault = make("bad-memory");
-    kvstore::ExecutedBlock first{consensus::Height(7), crypto::digest_of("example", {}), {}, {}};
+    kvstore::ExecutedBlock first;
+    first.height = consensus::Height(7);
+    first.digest = crypto::digest_of("example", {});
     kvstore::ExecutedBlock second = first;
     const crypto::Digest right = first.digest;
     fault->executed(first);
