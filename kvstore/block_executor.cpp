@@ -40,6 +40,7 @@ struct BlockExecutor::Submission {
     Session* session = nullptr;                        // in the active generation
     bool expired = false;
     bool beyond = false;
+    bool is_repeated = false;  // the outcome is a stored one
     std::size_t result_bytes_left = envelope_result_bytes_max;
 
     [[nodiscard]] bool is_range(std::size_t index) const {
@@ -99,6 +100,7 @@ Result<Replies> BlockExecutor::execute(const consensus::Envelope& envelope) {
         if (!outcome) {
             return tl::unexpected(outcome.error());
         }
+        note_result(submission, i, *outcome);
         replies.outcomes.push_back(std::move(*outcome));
     }
     if (submission.session != nullptr) {
@@ -134,9 +136,11 @@ Status BlockExecutor::refusal_of(const Submission& submission, Seq seq) const {
 
 Result<Outcome> BlockExecutor::execute_operation(Submission& submission, std::size_t index) {
     const Seq seq = submission.envelope.seq0.plus(index);
+    submission.is_repeated = false;
     if (submission.session != nullptr && context_.rules.dedupe && seq >= submission.envelope.seq0) {
         if (const ExecutedOperation* executed = submission.session->find(seq); executed != nullptr) {
             if (!executed->repeatable) {
+                submission.is_repeated = true;
                 return Session::outcome_of(seq, *executed);
             }
             // The number was used for a range, and only a range may be executed under it again: a client that reuses
@@ -171,6 +175,18 @@ Result<Outcome> BlockExecutor::execute_operation(Submission& submission, std::si
     Outcome outcome = outcome_of(seq, applied->status, std::move(applied->result));
     submission.session->record(outcome, applied->repeatable);
     return outcome;
+}
+
+// What does not parse has no operation that a leaf could name.
+void BlockExecutor::note_result(const Submission& submission, std::size_t index, const Outcome& outcome) {
+    if (submission.is_repeated || !submission.operations) {
+        return;
+    }
+    const consensus::Envelope& envelope = submission.envelope;
+    const Bytes operation = encode_operation((*submission.operations)[index]);
+    results_.leaves.push_back(result_leaf(envelope.client, envelope.session, operation, outcome));
+    results_.operations.push_back({envelope.client, envelope.session, envelope.operations, envelope.count,
+                                   static_cast<std::uint16_t>(index), outcome});
 }
 
 Result<Session*> BlockExecutor::open_session(Submission& submission) {

@@ -13,10 +13,12 @@
 #pragma once
 
 #include <map>
+#include <utility>
 #include <vector>
 
 #include "consensus/messages.h"
 #include "kvstore/overlay.h"
+#include "kvstore/result_tree.h"
 #include "kvstore/state_machine.h"
 #include "kvstore/state_view.h"
 
@@ -41,6 +43,8 @@ class BlockExecutor {
     // The outcomes of its operations; empty when all of them were acknowledged.
     [[nodiscard]] Result<Replies> execute(const consensus::Envelope& envelope);
     [[nodiscard]] Revision revision() const { return revision_; }
+    // Of what was executed or refused so far, in order: the leaves of the block's result tree.
+    [[nodiscard]] BlockResults take_results() { return std::move(results_); }
 
  private:
     struct Applied {
@@ -51,6 +55,7 @@ class BlockExecutor {
     struct Submission;
 
     [[nodiscard]] Result<Outcome> execute_operation(Submission& submission, std::size_t index);
+    void note_result(const Submission& submission, std::size_t index, const Outcome& outcome);
     // Errc::not_found inside: none and no room for one.
     [[nodiscard]] Result<Session*> open_session(Submission& submission);
     [[nodiscard]] Result<Session*> find_session(const SessionKey& key);
@@ -67,6 +72,7 @@ class BlockExecutor {
     const consensus::Block& block_;
     StateView view_;
     Revision revision_;
+    BlockResults results_;
     std::size_t result_bytes_left_;
 };
 

@@ -157,6 +157,12 @@ Item read_item(CanonicalReader& in) {
 
 }  // namespace
 
+Bytes encode_operation(const Operation& operation) {
+    CanonicalWriter out;
+    std::visit(Encoder{out}, operation);
+    return out.take();
+}
+
 Bytes encode_operations(const std::vector<Operation>& operations) {
     CanonicalWriter out;
     for (const Operation& operation : operations) {

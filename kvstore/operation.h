@@ -47,6 +47,7 @@ struct Range {
 };
 using Operation = std::variant<Put, Delete, CompareAndSet, Range>;
 
+[[nodiscard]] Bytes encode_operation(const Operation& operation);
 [[nodiscard]] Bytes encode_operations(const std::vector<Operation>& operations);
 [[nodiscard]] Result<std::vector<Operation>> decode_operations(ByteView bytes, std::size_t count);
 [[nodiscard]] Bytes encode_range(const Range& range);

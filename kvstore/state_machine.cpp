@@ -122,9 +122,14 @@ Result<ExecutedBlock> KvStateMachine::execute_all(const consensus::Block& block)
             executed.replies.push_back(std::move(*replies));
         }
     }
-    crypto::Hasher hasher("exec");
-    hasher.update(meta_.digests.back().second.bytes).update(block.id.bytes);
-    executed.digest = hasher.update(effects_digest(executed.replies).bytes).finish();
+    auto results = std::make_shared<BlockResults>(executor.take_results());
+    results->height = block.header.height;
+    results->body = block.body;
+    results->opening = {meta_.digests.back().second, block.id, ResultTree(results->leaves).root(),
+                        effects_digest(executed.replies)};
+    executed.digest = execution_digest(results->opening);
+    results->digest = executed.digest;
+    executed.results = std::move(results);
 
     meta_.height = block.header.height;
     meta_.block = block.id;

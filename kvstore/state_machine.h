@@ -20,6 +20,7 @@
 #include "consensus/envelope.h"
 #include "consensus/messages.h"
 #include "kvstore/operation.h"
+#include "kvstore/result_tree.h"
 #include "kvstore/sessions.h"
 #include "kvstore/store.h"
 
@@ -33,9 +34,10 @@ struct Replies {
 };
 struct ExecutedBlock {
     consensus::Height height;
-    crypto::Digest digest;  // exec_dig_h = H("exec", exec_dig_{h-1} | id_h | effects_h)
+    crypto::Digest digest;  // exec_dig_h (result_tree.h)
     consensus::Hlc hlc;
     std::vector<Replies> replies;
+    std::shared_ptr<const BlockResults> results = nullptr;  // what receipts are made of
 };
 
 enum class Admission : std::uint8_t {

@@ -83,7 +83,7 @@ ReplicaId any_replica() {
 
 Envelope any_envelope() {
     EnvelopeContent content;
-    content.client = fixed<ClientId>();
+    content.key = fixed<crypto::PublicKey>();
     content.session = SessionId(number());
     content.seq0 = Seq(1 + number() % 1'000'000);
     content.count = pick<std::uint16_t>(1, limits::envelope_ops_max);

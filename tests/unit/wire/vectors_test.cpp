@@ -28,7 +28,7 @@ ClusterContext vector_context() {
 
 Envelope example_envelope() {
     EnvelopeContent content;
-    content.client = filled<ClientId>(0xA1);
+    content.key = filled<crypto::PublicKey>(0xA1);
     content.session = SessionId(77);
     content.seq0 = Seq(5);
     content.count = 2;
