@@ -49,6 +49,13 @@ std::optional<std::uint64_t> control_nonce(const wire::StateAnswer& answer) {
     return answer.nonce;
 }
 
+std::optional<std::uint64_t> control_nonce(const wire::ReceiptAnswer& answer) {
+    return answer.nonce;
+}
+std::optional<std::uint64_t> control_nonce(const wire::StateProofAnswer& answer) {
+    return answer.nonce;
+}
+
 SessionOptions session_options(const ClientOptions& options) {
     SessionOptions session;
     session.key = options.identity->public_key();

@@ -41,6 +41,7 @@ struct WriteResult {
     std::vector<consensus::ReplicaId> replicas;  // that agreed
     std::string why;                             // otherwise
     bool denied = false;                         // unknown key or right missing
+    consensus::SessionId session = {};           // with done: that the operation was of, for its receipt
 };
 
 enum class ReadPath : std::uint8_t { fast, ordered, stale };

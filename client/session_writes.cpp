@@ -332,7 +332,7 @@ void Session::State::on_agreed(Stream& stream, Flight& flight, Slot& slot, const
         case Status::ok:
         case Status::not_found:
         case Status::mismatch: {
-            settle(flight, slot, {Certainty::done, outcome, members_of(agreed.replicas), "", false});
+            settle(flight, slot, {Certainty::done, outcome, members_of(agreed.replicas), "", false, flight.session});
             return;
         }
         case Status::invalid:

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
+#include "client/cli/proof_commands.h"
 #include "crypto/identity.h"
 
 namespace loyal::cli {
@@ -108,6 +109,7 @@ int run(const std::vector<std::string>& arguments) {
         add_status_command(app, context);
         add_write_commands(app, context);
         add_get_command(app, context);
+        add_verify_command(app, context);
         add_import_command(app, context);
         add_export_command(app, context);
         add_bench_command(app, context);

@@ -8,6 +8,7 @@
 
 #include "client/cli/bytes_argument.h"
 #include "client/cli/command.h"
+#include "client/cli/proof_commands.h"
 #include "client/cli/record_format.h"
 #include "config/limits.h"
 
@@ -32,6 +33,7 @@ struct GetOptions {
     bool reverse = false;
     Consistency consistency = Consistency::linearizable;
     std::optional<std::uint16_t> replica;
+    ProofFiles proof;
     TextForm form = TextForm::plain;
 };
 
@@ -268,6 +270,12 @@ Answer<Exit> get(const Globals& globals, const GetOptions& options) {
     if (!range) {
         return tl::unexpected<Failure>(range.error());
     }
+    if (options.proof.wanted()) {
+        if (range->end || options.count || options.keys_only || options.consistency == Consistency::stale) {
+            return refuse_input("--proof and --proof-state go with one key and nothing else");
+        }
+        return get_with_proof(globals, range->begin, options.form, options.proof);
+    }
     Answer<Connection> connection = connect(globals);
     if (!connection) {
         return tl::unexpected<Failure>(std::move(connection.error()));
@@ -304,6 +312,7 @@ void add_get_command(CLI::App& app, CommandContext& context) {
         ->transform(CLI::CheckedTransformer(std::map<std::string, Consistency>{
             {"linearizable", Consistency::linearizable}, {"stale", Consistency::stale}}));
     command->add_option("--replica", options->replica, "With --consistency stale: which replica to ask (default: any)");
+    add_get_proof_options(command, options->proof);
     add_text_form(command, options->form);
     when_chosen(command, context, [&context, options, key, prefix, to] {
         options->has_key = key->count() > 0;

@@ -8,6 +8,7 @@
 
 #include "client/cli/bytes_argument.h"
 #include "client/cli/command.h"
+#include "client/cli/proof_commands.h"
 #include "client/cli/write_pipeline.h"
 
 namespace loyal::cli {
@@ -24,12 +25,21 @@ Json write_json(const client::WriteResult& result) {
                 {"replicas", json_of(result.replicas)}};
 }
 
-Answer<Exit> write_one(const Globals& globals, kvstore::Operation operation, std::string_view simple) {
+Answer<Exit> write_one(const Globals& globals, const kvstore::Operation& operation, std::string_view simple,
+                       const std::string& proof_file) {
+    if (const Answer<void> usable = check_proof_file(proof_file); !usable) {
+        return tl::unexpected<Failure>(usable.error());
+    }
     Answer<Connection> connection = connect(globals);
     if (!connection) {
         return tl::unexpected<Failure>(std::move(connection.error()));
     }
-    const client::WriteResult result = connection->client->write_sync(std::move(operation));
+    const client::WriteResult result = connection->client->write_sync(operation);
+    if (!proof_file.empty() && result.certainty == client::Certainty::done) {
+        if (const Answer<void> saved = save_receipt(globals, *connection, operation, result, proof_file); !saved) {
+            return tl::unexpected<Failure>(saved.error());
+        }
+    }
     if (const Answer<void> answer = judge(result); !answer) {
         return tl::unexpected<Failure>(answer.error());
     }
@@ -48,6 +58,7 @@ Answer<Exit> write_one(const Globals& globals, kvstore::Operation operation, std
 struct PutOptions {
     std::string key;
     std::string value;
+    std::string proof;
     TextForm form = TextForm::plain;
 };
 
@@ -60,7 +71,7 @@ Answer<Exit> put(const Globals& globals, const PutOptions& options) {
     if (!value) {
         return tl::unexpected<Failure>(std::move(value.error()));
     }
-    return write_one(globals, kvstore::Put{std::move(*key), std::move(*value)}, "OK\n");
+    return write_one(globals, kvstore::Put{std::move(*key), std::move(*value)}, "OK\n", options.proof);
 }
 
 // Pages of keys are read, then deleted. Keys that others put meanwhile behind the page's end are found too.
@@ -105,6 +116,7 @@ struct DelOptions {
     std::string key;
     std::string prefix;
     bool by_prefix = false;
+    std::string proof;
     TextForm form = TextForm::plain;
 };
 
@@ -112,12 +124,15 @@ Answer<Exit> del(const Globals& globals, const DelOptions& options) {
     if (options.by_prefix == !options.key.empty()) {
         return refuse_input("del takes either a key or --prefix P");
     }
+    if (options.by_prefix && !options.proof.empty()) {
+        return refuse_input("--proof goes with one key: a prefix is many operations, each with a receipt of its own");
+    }
     if (!options.by_prefix) {
         Answer<Bytes> key = key_argument(options.key, options.form);
         if (!key) {
             return tl::unexpected<Failure>(std::move(key.error()));
         }
-        return write_one(globals, kvstore::Delete{std::move(*key)}, "1\n");
+        return write_one(globals, kvstore::Delete{std::move(*key)}, "1\n", options.proof);
     }
     const Answer<Bytes> prefix = decode_text(options.prefix, options.form, "prefix");
     if (!prefix) {
@@ -138,6 +153,7 @@ struct CasOptions {
     std::vector<std::string> values;  // as many of OLD and NEW as were given
     bool absent = false;
     bool remove = false;
+    std::string proof;
     TextForm form = TextForm::plain;
 };
 
@@ -174,7 +190,7 @@ Answer<Exit> cas(const Globals& globals, const CasOptions& options) {
     if (!options.absent) {
         operation.expect = std::move(values.front());
     }
-    return write_one(globals, std::move(operation), "OK\n");
+    return write_one(globals, std::move(operation), "OK\n", options.proof);
 }
 
 }  // namespace
@@ -189,6 +205,7 @@ void add_write_commands(CLI::App& app, CommandContext& context) {
     put_command
         ->add_option("value", put_options->value, "The value, at most 1 MiB; - reads standard input, @FILE a file")
         ->required();
+    add_proof_option(put_command, put_options->proof);
     add_text_form(put_command, put_options->form);
     when_chosen(put_command, context, [&context, put_options] { return put(context.globals, *put_options); });
 
@@ -199,6 +216,7 @@ void add_write_commands(CLI::App& app, CommandContext& context) {
     del_command->add_option("key", del_options->key, "The key; exit code 1 when it is absent");
     CLI::Option* prefix =
         del_command->add_option("--prefix", del_options->prefix, "Delete every key that begins with this");
+    add_proof_option(del_command, del_options->proof);
     add_text_form(del_command, del_options->form);
     when_chosen(del_command, context, [&context, del_options, prefix] {
         del_options->by_prefix = prefix->count() > 0;
@@ -217,6 +235,7 @@ void add_write_commands(CLI::App& app, CommandContext& context) {
         cas_command->add_option("new", (*given)[1], "NEW, as the value of put")};
     cas_command->add_flag("--absent", cas_options->absent, "Instead of OLD: the key must not exist");
     cas_command->add_flag("--delete", cas_options->remove, "Instead of NEW: delete the key");
+    add_proof_option(cas_command, cas_options->proof);
     add_text_form(cas_command, cas_options->form);
     when_chosen(cas_command, context, [&context, cas_options, given, options] {
         for (std::size_t i = 0; i < options.size(); ++i) {
