@@ -28,8 +28,7 @@ bool is_readable(const Receipt& receipt) {
     if (!operations || encode_operation(operations->front()) != receipt.operation) {
         return false;
     }
-    const bool answered =
-        std::holds_alternative<Range>(operations->front()) && receipt.outcome.status == Status::ok;
+    const bool answered = std::holds_alternative<Range>(operations->front()) && receipt.outcome.status == Status::ok;
     return !answered || decode_range_result(receipt.outcome.result).has_value();
 }
 

@@ -34,8 +34,8 @@ struct Receipt {
 };
 
 [[nodiscard]] Bytes encode_receipt(const Receipt& receipt);
-// Errc::invalid_argument: not the encoding of a receipt with an operation and, for a range, a result that parse, or with
-// a path that its place does not need.
+// Errc::invalid_argument: not the encoding of a receipt with an operation and, for a range, a result that parse, or
+// with a path that its place does not need.
 [[nodiscard]] Result<Receipt> decode_receipt(ByteView bytes);
 // The exec_dig that the receipt leads to; nothing when the path does not fit its place.
 [[nodiscard]] std::optional<crypto::Digest> executed_digest_of(const Receipt& receipt);

@@ -37,8 +37,8 @@ Result<wire::ReceiptAnswer> ReceiptBook::answer(const consensus::ClientId& clien
     }
     const consensus::Height first = pages_.front().results->height;
     if (ask.height < first) {
-        return fail(Errc::not_found, "this replica keeps what receipts need from block " +
-                                         std::to_string(first.value) + " on only; ask for one soon after the write");
+        return fail(Errc::not_found, "this replica keeps what receipts need from block " + std::to_string(first.value) +
+                                         " on only; ask for one soon after the write");
     }
     Page& page = pages_[ask.height.value - first.value];
     const kvstore::BlockResults& results = *page.results;
@@ -53,8 +53,8 @@ Result<wire::ReceiptAnswer> ReceiptBook::answer(const consensus::ClientId& clien
         return tl::unexpected(receipt.error());
     }
     if (!page.signature) {
-        const Bytes content = consensus::receipt_content(
-            {{results.height, results.opening.block_id}, results.digest, self_});
+        const Bytes content =
+            consensus::receipt_content({{results.height, results.opening.block_id}, results.digest, self_});
         const crypto::Signature signature =
             signer.sign(consensus::signed_bytes(context_, consensus::SignDomain::receipt, content));
         if (signature.is_zero()) {

@@ -4,10 +4,10 @@
 //
 // It refuses: a second digest for one (view, height, phase); heads that fall back within a view; a vote or proposal
 // below the promised view; a VIEW-CHANGE that hides the own lock or last vote, or a second one for a view; a proposal
-// or NEWVIEW of a view that was led before a restart; a second RECEIPT for one height. It keeps a state of its own, seeded after a restart from the
-// durable voting state: whatever was signed but not durable has never left, because of the send gate. While that state
-// says that votes were lost, nothing new leaves at all; afterwards nothing of a view up to that of the lock with which
-// the silence ended, because what was forgotten is of those views (PROTOCOL.md A2, A5).
+// or NEWVIEW of a view that was led before a restart; a second RECEIPT for one height. It keeps a state of its own,
+// seeded after a restart from the durable voting state: whatever was signed but not durable has never left, because of
+// the send gate. While that state says that votes were lost, nothing new leaves at all; afterwards nothing of a view up
+// to that of the lock with which the silence ended, because what was forgotten is of those views (PROTOCOL.md A2, A5).
 //
 // A refused signature is all zeros, which nobody accepts. Single-threaded, as the core.
 #pragma once

@@ -111,10 +111,11 @@ Answer<Exit> get_at_checkpoint(const Globals& globals, const Connection& connect
                                   {"age_ms", age_ms}};
     document["proof"] = file;
     if (globals.format != OutputFormat::json) {
-        print_error(fmt::format("note: this is the state after sequence {}, revision {}, of {}, which was {:.1f} s ago; "
-                                "what was written since is not in it\n",
-                                record.facts.height.value, record.facts.revision.value,
-                                rfc3339(record.facts.hlc.wall_ms()), static_cast<double>(age_ms) / 1'000));
+        print_error(
+            fmt::format("note: this is the state after sequence {}, revision {}, of {}, which was {:.1f} s ago; "
+                        "what was written since is not in it\n",
+                        record.facts.height.value, record.facts.revision.value, rfc3339(record.facts.hlc.wall_ms()),
+                        static_cast<double>(age_ms) / 1'000));
     }
     return print_item(globals, document, record.item, form);
 }
@@ -137,8 +138,8 @@ Answer<void> check_proof_file(const std::string& file) {
 Answer<void> save_receipt(const Globals& globals, const Connection& connection, const kvstore::Operation& operation,
                           const client::WriteResult& result, const std::string& file) {
     const proof::ProofVerifier verifier(connection.cluster);
-    const auto proof = proof::collect_receipt(*connection.client, verifier, operation, result,
-                                              globals.timeout_or(default_timeout_ms));
+    const auto proof =
+        proof::collect_receipt(*connection.client, verifier, operation, result, globals.timeout_or(default_timeout_ms));
     if (!proof) {
         return tl::unexpected<Failure>(no_receipt(proof.error(), file));
     }

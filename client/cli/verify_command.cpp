@@ -95,8 +95,8 @@ VerifiedJson document_of_operation(const config::Cluster& cluster, const proof::
     document["sequence"] = outcome.height.value;
     document["view"] = outcome.view.value;
     const std::string name = name_of_client(cluster, proven.client);
-    document["client"] = VerifiedJson{{"id", to_hex(proven.client.bytes)},
-                                      {"name", name.empty() ? VerifiedJson() : VerifiedJson(name)}};
+    document["client"] =
+        VerifiedJson{{"id", to_hex(proven.client.bytes)}, {"name", name.empty() ? VerifiedJson() : VerifiedJson(name)}};
     document["block"] = proven.block.hex();
     return document;
 }
@@ -140,8 +140,8 @@ std::string text_of_operation(const config::Cluster& cluster, const proof::Prove
                      [&](const kvstore::Delete& erase) { text = fmt::format("  del        {}\n", shown(erase.key)); },
                      [&](const kvstore::CompareAndSet& cas) {
                          text = fmt::format("  cas        {}\n  expected   {}\n  value      {}\n", shown(cas.key),
-                                            cas.expect ? shown(*cas.expect) : "none", cas.value ? shown(*cas.value)
-                                                                                                : "none");
+                                            cas.expect ? shown(*cas.expect) : "none",
+                                            cas.value ? shown(*cas.value) : "none");
                      },
                      [&](const kvstore::Range& range) {
                          text = fmt::format("  get        {}{}\n", shown(range.begin),
@@ -150,9 +150,8 @@ std::string text_of_operation(const config::Cluster& cluster, const proof::Prove
                proven.operation);
     if (const auto* range = std::get_if<kvstore::Range>(&proven.operation); range != nullptr && proven.range) {
         if (!range->end && !range->count_only) {
-            text += text_of_item(proven.range->items.empty() ? std::nullopt
-                                                             : std::optional(proven.range->items.front()),
-                                 form);
+            text += text_of_item(
+                proven.range->items.empty() ? std::nullopt : std::optional(proven.range->items.front()), form);
         } else {
             text += fmt::format("  items      {}\n", proven.range->count);
             for (const kvstore::Item& item : proven.range->items) {
@@ -161,11 +160,11 @@ std::string text_of_operation(const config::Cluster& cluster, const proof::Prove
         }
     }
     const std::string name = name_of_client(cluster, proven.client);
-    text += fmt::format("  outcome    {}\n  revision   {}\n  sequence   {}, view {}\n  time       {}\n  client     {}{}\n",
-                        kvstore::to_string(proven.outcome.status), proven.outcome.revision.value,
-                        proven.outcome.height.value, proven.outcome.view.value,
-                        rfc3339(proven.outcome.hlc.wall_ms()), to_hex(proven.client.bytes),
-                        name.empty() ? "" : " (" + name + ")");
+    text +=
+        fmt::format("  outcome    {}\n  revision   {}\n  sequence   {}, view {}\n  time       {}\n  client     {}{}\n",
+                    kvstore::to_string(proven.outcome.status), proven.outcome.revision.value,
+                    proven.outcome.height.value, proven.outcome.view.value, rfc3339(proven.outcome.hlc.wall_ms()),
+                    to_hex(proven.client.bytes), name.empty() ? "" : " (" + name + ")");
     return text;
 }
 

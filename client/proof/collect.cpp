@@ -95,7 +95,8 @@ std::optional<SignedReceipt> ReceiptCollection::take(ReplicaId from, const wire:
         why_ = "replica " + std::to_string(from.value) + " gave a receipt that proves something else, or nothing";
         return std::nullopt;
     }
-    SignedReceipt& of = receipts_.try_emplace(kvstore::encode_receipt(receipt), SignedReceipt{receipt, {}}).first->second;
+    SignedReceipt& of =
+        receipts_.try_emplace(kvstore::encode_receipt(receipt), SignedReceipt{receipt, {}}).first->second;
     const auto place = std::lower_bound(of.signatures.begin(), of.signatures.end(), from,
                                         [](const ReplicaSignature& each, ReplicaId id) { return each.replica < id; });
     if (place == of.signatures.end() || place->replica != from) {
@@ -112,9 +113,8 @@ Result<Proof> ReceiptCollection::run(Clock::time_point deadline) {
     while (replicas() - never_ >= w) {
         const auto now = Clock::now();
         if (now >= deadline) {
-            return fail(Errc::timed_out,
-                        "the operation is done, but no " + std::to_string(w) + " replicas gave its receipt in time" +
-                            (why_.empty() ? "" : ": " + why_));
+            return fail(Errc::timed_out, "the operation is done, but no " + std::to_string(w) +
+                                             " replicas gave its receipt in time" + (why_.empty() ? "" : ": " + why_));
         }
         while (!again_.empty() && again_.begin()->first <= now) {
             ask(again_.begin()->second);
@@ -137,8 +137,8 @@ Result<Proof> ReceiptCollection::run(Clock::time_point deadline) {
             ++never_;
         }
     }
-    return fail(Errc::not_found,
-                "the operation is done, but its receipt cannot be had from " + std::to_string(w) + " replicas: " + why_);
+    return fail(Errc::not_found, "the operation is done, but its receipt cannot be had from " + std::to_string(w) +
+                                     " replicas: " + why_);
 }
 
 }  // namespace
@@ -155,10 +155,9 @@ Result<Proof> collect_state_proof(client::Client& client, const ProofVerifier& v
     const auto answers = std::make_shared<Answers<wire::StateProofAnswer>>();
     const std::size_t n = verifier.membership().replicas.size();
     for (std::uint16_t id = 0; id < n; ++id) {
-        client.state_proof(ReplicaId(id), Bytes(key.begin(), key.end()),
-                           [answers, id](const Result<wire::StateProofAnswer>& answer) {
-                               answers->put(ReplicaId(id), answer);
-                           });
+        client.state_proof(
+            ReplicaId(id), Bytes(key.begin(), key.end()),
+            [answers, id](const Result<wire::StateProofAnswer>& answer) { answers->put(ReplicaId(id), answer); });
     }
     auto deadline = Clock::now() + std::chrono::milliseconds(timeout_ms);
     std::optional<Proof> newest;

@@ -1,6 +1,6 @@
 // How a client gets a proof: the receipt of an operation that it has done, from w replicas that sign the same, or one
-// replica's proof of a key at its newest stable checkpoint. What a liar or a laggard answers is checked and passed over.
-// Blocks; any thread but the client's own.
+// replica's proof of a key at its newest stable checkpoint. What a liar or a laggard answers is checked and passed
+// over. Blocks; any thread but the client's own.
 #pragma once
 
 #include <cstdint>

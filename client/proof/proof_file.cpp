@@ -70,12 +70,13 @@ Bytes encode_proof(const Proof& proof) {
 Result<Proof> decode_proof(ByteView bytes) {
     crypto::CanonicalReader in(bytes);
     if (text_of(in.raw(magic.size())) != magic) {
-        return fail(Errc::invalid_argument, "not a proof: `loyal put|cas|del|get --proof` and `get --proof-state` "
-                                            "write them");
+        return fail(Errc::invalid_argument,
+                    "not a proof: `loyal put|cas|del|get --proof` and `get --proof-state` "
+                    "write them");
     }
     if (const auto found = in.number<std::uint16_t>(); in.ok() && found != version) {
-        return fail(Errc::invalid_argument, "a proof of format " + std::to_string(found) + ", this program knows " +
-                                                std::to_string(version));
+        return fail(Errc::invalid_argument,
+                    "a proof of format " + std::to_string(found) + ", this program knows " + std::to_string(version));
     }
     if (bytes.size() < head_bytes + checksum_bytes || bytes.size() > proof_bytes_max) {
         return damaged("cut short, or too long");

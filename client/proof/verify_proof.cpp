@@ -15,9 +15,7 @@ tl::unexpected<Error> not_proven(const std::string& why) {
 }  // namespace
 
 ProofVerifier::ProofVerifier(const config::Cluster& cluster)
-    : membership_(cluster.membership()),
-      salt_(kvstore::salt_of(cluster.salt_id())),
-      verifier_(membership_, ed25519_) {}
+    : membership_(cluster.membership()), salt_(kvstore::salt_of(cluster.salt_id())), verifier_(membership_, ed25519_) {}
 
 ProofVerifier::ProofVerifier(const consensus::Membership& membership, const kvstore::Salt& salt,
                              const crypto::SignatureVerifier& signatures)
@@ -34,8 +32,8 @@ Result<Proven> ProofVerifier::check(const Proof& proof) const {
 
 bool ProofVerifier::signature_ok(const kvstore::Receipt& receipt, const crypto::Digest& executed_digest,
                                  const ReplicaSignature& signature) const {
-    const Bytes content = consensus::receipt_content(
-        {{receipt.outcome.height, receipt.block_id}, executed_digest, signature.replica});
+    const Bytes content =
+        consensus::receipt_content({{receipt.outcome.height, receipt.block_id}, executed_digest, signature.replica});
     return verifier_.signature_ok(signature.replica, consensus::SignDomain::receipt, content, signature.signature);
 }
 
@@ -64,8 +62,12 @@ Result<Proven> ProofVerifier::check_receipt(const SignedReceipt& of) const {
     if (!operations) {
         return not_proven(operations.error().message);
     }
-    ProvenOperation operation{of.receipt.client,    of.receipt.session, std::move(operations->front()),
-                              of.receipt.outcome,   std::nullopt,       of.receipt.block_id,
+    ProvenOperation operation{of.receipt.client,
+                              of.receipt.session,
+                              std::move(operations->front()),
+                              of.receipt.outcome,
+                              std::nullopt,
+                              of.receipt.block_id,
                               *digest};
     if (std::holds_alternative<kvstore::Range>(operation.operation) &&
         operation.outcome.status == kvstore::Status::ok) {
@@ -93,7 +95,7 @@ Result<Proven> ProofVerifier::check_state(const kvstore::StateProof& proof) cons
         if (!view) {
             return not_proven(view.error().message);
         }
-        record.item = kvstore::Item{record.key,    Bytes(view->value.begin(), view->value.end()),
+        record.item = kvstore::Item{record.key,     Bytes(view->value.begin(), view->value.end()),
                                     view->revision, view->created,
                                     view->version,  view->timestamp};
     }

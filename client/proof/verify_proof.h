@@ -9,6 +9,7 @@
 #include "client/proof/proof_file.h"
 #include "config/cluster.h"
 #include "config/result.h"
+#include "crypto/identity.h"
 #include "kvstore/operation.h"
 
 namespace loyal::proof {

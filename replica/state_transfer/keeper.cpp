@@ -112,7 +112,8 @@ Result<kvstore::StateProof> StateKeeper::proof_of(ByteView key) {
         return fail(Errc::unavailable, "this replica's certificate of the newest checkpoint is too long; ask another");
     }
     const kvstore::StateRoot root = checkpoint->root();
-    auto proof = kvstore::make_state_proof(*checkpoints_, root.height, options_.setup.checkpoints.salt, kvstore::StateTable::keys, key);
+    auto proof = kvstore::make_state_proof(*checkpoints_, root.height, options_.setup.checkpoints.salt,
+                                           kvstore::StateTable::keys, key);
     if (!proof) {
         if (proof.error().code == Errc::corrupted) {
             damaged(proof.error().message);
