@@ -4,7 +4,9 @@
 //   loyal-mutations --count 10000000 --seed 1 --jobs 2
 #include <cstdint>
 #include <cstdio>
+#include <fstream>
 #include <mutex>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -103,6 +105,20 @@ int report(const char* model, const mutations::ProofWorld& world, const Tally& t
     return tally.failures.empty() ? 0 : 1;
 }
 
+// A few of each kind, as fuzz_proof.cpp reads them.
+void write_corpus(const mutations::ProofWorld& world, std::uint8_t model, const std::string& folder) {
+    constexpr std::size_t content_at = 8 + 2 + 1 + 32 + 4;
+    constexpr std::size_t checksum_bytes = 32;
+    for (std::size_t i = 0; i < world.proofs().size(); i += 17) {
+        const Bytes& proof = world.proofs()[i];
+        std::ofstream file(folder + "/" + (model == 0 ? "byzantine_" : "crash_") + std::to_string(i),
+                           std::ios::binary);
+        file.put(static_cast<char>(model | (proof[10] - 1U)));
+        file.write(reinterpret_cast<const char*>(proof.data() + content_at),
+                   static_cast<std::streamsize>(proof.size() - content_at - checksum_bytes));
+    }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -114,10 +130,17 @@ int main(int argc, char** argv) {
         ->capture_default_str();
     app.add_option("--seed", seed, "Which ones")->capture_default_str();
     app.add_option("--jobs", jobs, "Threads")->check(CLI::Range(1, 64))->capture_default_str();
+    std::string corpus;
+    app.add_option("--corpus", corpus, "Only write inputs for the fuzz target of proofs into this folder");
     CLI11_PARSE(app, argc, argv);
     fmt::print("seed {}\n", seed);
     const mutations::ProofWorld byzantine(consensus::FaultModel::byzantine);
     const mutations::ProofWorld crash(consensus::FaultModel::crash);
+    if (!corpus.empty()) {
+        write_corpus(byzantine, 0, corpus);
+        write_corpus(crash, 2, corpus);
+        return 0;
+    }
     const int first = report("byzantine", byzantine, run_jobs(byzantine, count - count / 5, seed, jobs));
     const int second = report("crash", crash, run_jobs(crash, count / 5, seed, jobs));
     return first != 0 || second != 0 ? 1 : 0;

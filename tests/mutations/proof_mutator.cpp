@@ -29,7 +29,13 @@ Bytes resealed(Bytes file) {
 }
 
 ProofMutator::ProofMutator(const std::vector<Bytes>& proofs, const std::vector<Bytes>& keys, std::uint64_t seed)
-    : proofs_(proofs), keys_(keys), random_(seed) {}
+    : proofs_(proofs), keys_(keys), random_(seed) {
+    for (std::size_t i = 0; i < proofs.size(); ++i) {
+        const auto proof = proof::decode_proof(proofs[i]);
+        const bool is_state = proof && std::holds_alternative<kvstore::StateProof>(proof->content);
+        (is_state ? states_ : operations_).push_back(i);
+    }
+}
 
 Bytes ProofMutator::next() {
     Bytes file = any_proof();

@@ -21,7 +21,11 @@ class ProofMutator {
 
  private:
     [[nodiscard]] std::size_t below(std::size_t end) { return end == 0 ? 0 : random_() % end; }
-    [[nodiscard]] const Bytes& any_proof() { return proofs_[below(proofs_.size())]; }
+    // As often of a state as of an operation, whatever there is more of.
+    [[nodiscard]] const Bytes& any_proof() {
+        const std::vector<std::size_t>& kind = below(2) == 0 && !states_.empty() ? states_ : operations_;
+        return proofs_[kind[below(kind.size())]];
+    }
     void change_bytes(Bytes& file);
     void change_number(Bytes& file);
     void cut(Bytes& file);
@@ -36,6 +40,7 @@ class ProofMutator {
 
     const std::vector<Bytes>& proofs_;
     const std::vector<Bytes>& keys_;
+    std::vector<std::size_t> operations_, states_;  // places in proofs_
     std::mt19937_64 random_;
 };
 

@@ -54,7 +54,7 @@ std::vector<Operation> operations_of(std::uint64_t height) {
         range_of("shared"),
         range_of("never"),
         kvstore::CompareAndSet{bytes_of("shared"), bytes_of("another"), bytes_of("mismatch")},
-        kvstore::Delete{bytes_of("key " + std::to_string(height > 3 ? height - 3 : 0))},
+        kvstore::Delete{bytes_of(height == 6 ? std::string("never") : "key " + std::to_string(height - height / 2))},
         kvstore::CompareAndSet{bytes_of("swapped " + own), std::nullopt, bytes_of("set")},
     };
     all.resize(height % 8);

@@ -115,7 +115,7 @@ TEST(Receipt, proves_absence_and_refusal_as_well_as_success) {
             ++seen[operation.range->items.empty() ? "absent" : "present"];
         }
     }
-    for (const char* wanted : {"ok", "mismatch", "not_found", "absent", "present"}) {
+    for (const char* wanted : {"ok", "mismatch", "not found", "absent", "present"}) {
         EXPECT_GT(seen[wanted], 0) << wanted;
     }
 }
