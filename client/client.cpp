@@ -153,6 +153,33 @@ void Client::state_part(ReplicaId replica, consensus::StateRequest request, OnSt
     }
 }
 
+void Client::receipt(ReplicaId replica, wire::ReceiptAsk ask, OnReceipt done) {
+    if (replica.value >= state_->options.cluster.replicas.size()) {
+        done(fail(Errc::invalid_argument, "there is no replica " + std::to_string(replica.value)));
+        return;
+    }
+    auto shared = std::make_shared<OnReceipt>(std::move(done));
+    if (!state_->submit([state = state_.get(), shared, replica, ask] {
+            state->ask_for<wire::ReceiptAnswer>(replica, ask, state->options.timeout_ms, *shared);
+        })) {
+        (*shared)(fail(Errc::unavailable, closed_text));
+    }
+}
+
+void Client::state_proof(ReplicaId replica, Bytes key, OnStateProof done) {
+    if (replica.value >= state_->options.cluster.replicas.size()) {
+        done(fail(Errc::invalid_argument, "there is no replica " + std::to_string(replica.value)));
+        return;
+    }
+    auto shared = std::make_shared<OnStateProof>(std::move(done));
+    if (!state_->submit([state = state_.get(), shared, replica, key = std::move(key)]() mutable {
+            state->ask_for<wire::StateProofAnswer>(replica, wire::StateProofAsk{0, std::move(key)},
+                                                   state->options.timeout_ms, *shared);
+        })) {
+        (*shared)(fail(Errc::unavailable, closed_text));
+    }
+}
+
 std::future<WriteResult> Client::write(kvstore::Operation operation) {
     auto promise = std::make_shared<std::promise<WriteResult>>();
     write(std::move(operation), [promise](const WriteResult& result) { promise->set_value(result); });

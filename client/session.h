@@ -21,7 +21,7 @@
 namespace loyal::client {
 
 struct SessionOptions {
-    consensus::ClientId client;
+    crypto::PublicKey key;                  // the client's
     consensus::SessionId session;           // random, new for every Session
     std::uint64_t retry_ms = 100;           // T_retry = 2*L0
     std::uint64_t timeout_ms = 5'000;       // of an operation
@@ -41,6 +41,7 @@ struct WriteResult {
     std::vector<consensus::ReplicaId> replicas;  // that agreed
     std::string why;                             // otherwise
     bool denied = false;                         // unknown key or right missing
+    consensus::SessionId session = {};           // with done: that the operation was of, for its receipt
 };
 
 enum class ReadPath : std::uint8_t { fast, ordered, stale };

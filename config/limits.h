@@ -98,6 +98,10 @@ static_assert(peer_inbound_bytes_max >= 2 * frame_bytes_max);
 static_assert(peer_outbound_bytes_max >= 4 * frame_bytes_max);
 static_assert(range_bytes_max + value_bytes_max <= frame_bytes_max);
 
+// ---- Receipts (PROTOCOL.md P3): what a replica keeps of the last blocks in order to prove their results
+inline constexpr std::size_t receipt_heights_max = 1024;
+inline constexpr std::size_t receipt_bytes_max = std::size_t{64} << 20;
+
 // ---- Operators
 inline constexpr std::size_t control_command_bytes_max = 4096;
 inline constexpr std::size_t control_text_bytes_max = 2U << 20;

@@ -59,6 +59,7 @@ Node::State::State(NodeOptions node_options, const consensus::MessageVerifier& m
           },
           [this](LinkId link, const wire::Read& request) { refuse_read(link, request); }),
       routes(routes_max),
+      receipts(membership.context, self),
       clocks(clock_options(options, membership)) {
     for (std::size_t i = 0; i < membership.replicas.size(); ++i) {
         if (const consensus::ReplicaId id(static_cast<std::uint16_t>(i)); id != self) {
@@ -77,6 +78,7 @@ bool Node::State::rule_off(std::string_view rule) const {
 void Node::State::begin(const consensus::Recovered& recovered) {
     executed_height = recovered.executed;
     executed_digest = {};
+    receipts.clear();
     for (const auto& [height, digest] : recovered.executed_digests) {
         if (height == executed_height) {
             executed_digest = digest;
@@ -280,6 +282,7 @@ void Node::executed(const kvstore::ExecutedBlock& result) {
     const kvstore::ExecutedBlock& block = falsified ? *falsified : result;
     s.executed_height = block.height;
     s.executed_digest = block.digest;
+    s.receipts.add(block.results);
     s.recent_states.emplace_back(block.height, block.digest);
     if (s.recent_states.size() > recent_states_max) {
         s.recent_states.pop_front();

@@ -13,6 +13,7 @@
 
 #include "consensus/core.h"
 #include "kvstore/state_machine.h"
+#include "kvstore/state_proof.h"
 #include "replica/clock_sync.h"
 #include "replica/faults/fault_model.h"
 #include "wire/client_messages.h"
@@ -87,6 +88,10 @@ class Node {
     void refused_peer_message(const consensus::Evidence& evidence);
     void client_envelope(LinkId link, crypto::Verified<consensus::Envelope> envelope);
     void client_read(LinkId link, const consensus::ClientId& client, wire::Read request);
+    // For the receipt of an own operation (P3).
+    void client_receipt(LinkId link, const consensus::ClientId& client, const wire::ReceiptAsk& ask);
+    // The proof that a client asked for, on its way to it; in the crash fault model it is signed here.
+    void client_state_proof(LinkId link, std::uint64_t nonce, Result<kvstore::StateProof> proof);
     void client_connected(LinkId link, const consensus::ClientId& client);  // answered with Welcome
     void client_disconnected(LinkId link);
     void persisted(consensus::PersistId id);

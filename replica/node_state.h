@@ -11,6 +11,7 @@
 
 #include "replica/node.h"
 #include "replica/read_queue.h"
+#include "replica/receipt_book.h"
 #include "replica/replies.h"
 #include "replica/return_routes.h"
 #include "replica/send_gate.h"
@@ -87,6 +88,7 @@ struct Node::State final : ReadView {
     SendGate gate;
     ReadQueue reads;
     ReturnRoutes routes;
+    ReceiptBook receipts;
     ClockSync clocks;
     std::unique_ptr<FaultModel> fault;
     std::optional<wire::RefusalCode> writes_refused;

@@ -200,6 +200,10 @@ void Replica::State::on_client_request(LinkId link, const consensus::ClientId& c
         serve_client(link, client, {link, ask->nonce, std::nullopt});
     } else if (auto* part = std::get_if<wire::StateAsk>(&request)) {
         serve_client(link, client, {link, part->nonce, std::move(part->request)});
+    } else if (const auto* receipt = std::get_if<wire::ReceiptAsk>(&request)) {
+        node.client_receipt(link, client, *receipt);
+    } else if (auto* proof = std::get_if<wire::StateProofAsk>(&request)) {
+        prove_to_client(link, client, std::move(*proof));
     }
 }
 

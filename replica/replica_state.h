@@ -85,6 +85,7 @@ struct Replica::State final : NodePort {
     void lose_state(const std::string& why);
     // A client's backup (client_state.cpp).
     void serve_client(LinkId link, const consensus::ClientId& client, ServeClient task);
+    void prove_to_client(LinkId link, const consensus::ClientId& client, wire::StateProofAsk ask);
     void on_client_answer(AnswerClient answer);
     void install(StateRebuilt whole);
     void drain_log();

@@ -11,11 +11,15 @@ using kvstore::Operation;
 using kvstore::Range;
 using kvstore::Status;
 
-SimClient::SimClient(std::size_t index, const ClientContext& context, const consensus::ClientId& id,
+SimClient::SimClient(std::size_t index, const ClientContext& context, const crypto::PublicKey& key,
                      const SimSigner* signer, Random random)
-    : index_(index), context_(context), id_(id), random_(random), session_id_(random_.next()) {
+    : index_(index),
+      context_(context),
+      id_(consensus::client_id_of(key)),
+      random_(random),
+      session_id_(random_.next()) {
     client::SessionOptions options;
-    options.client = id;
+    options.key = key;
     options.session = session_id_;
     options.retry_ms = context.scenario.workload.retry_ms;
     options.timeout_ms = context.scenario.workload.timeout_ms;

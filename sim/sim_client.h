@@ -47,7 +47,7 @@ struct ClientCounters {
 class SimClient {
  public:
     // `signer` null: crash fault model.
-    SimClient(std::size_t index, const ClientContext& context, const consensus::ClientId& id, const SimSigner* signer,
+    SimClient(std::size_t index, const ClientContext& context, const crypto::PublicKey& key, const SimSigner* signer,
               Random random);
 
     void connected(consensus::ReplicaId replica);

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
+#include "client/cli/proof_commands.h"
 #include "config/duration.h"
 #include "crypto/identity.h"
 
@@ -112,6 +113,7 @@ int run(const std::vector<std::string>& arguments) {
         add_txn_command(app, context);
         add_lease_commands(app, context);
         add_lock_commands(app, context);
+        add_verify_command(app, context);
         add_import_command(app, context);
         add_export_command(app, context);
         add_bench_command(app, context);
