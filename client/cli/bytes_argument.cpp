@@ -15,6 +15,8 @@ namespace loyal::cli {
 
 namespace {
 
+bool standard_input_taken = false;
+
 int digit_of(char c) {
     if (c >= '0' && c <= '9') {
         return c - '0';
@@ -90,6 +92,9 @@ Answer<Bytes> key_argument(const std::string& text, TextForm form) {
 
 Answer<Bytes> value_argument(const std::string& text, TextForm form) {
     if (text == "-") {
+        if (const Answer<void> free = check_standard_input(); !free) {
+            return tl::unexpected<Failure>(free.error());
+        }
         return read_all(stdin, "standard input");
     }
     if (text.starts_with('@')) {
@@ -107,6 +112,17 @@ Answer<Bytes> value_argument(const std::string& text, TextForm form) {
         }
     }
     return value;
+}
+
+Answer<void> check_standard_input() {
+    if (standard_input_taken) {
+        return refuse_input("standard input is what this shell reads its commands from; name a file instead of -");
+    }
+    return {};
+}
+
+void take_standard_input() {
+    standard_input_taken = true;
 }
 
 Bytes end_of_prefix(ByteView prefix) {

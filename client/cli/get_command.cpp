@@ -268,7 +268,7 @@ Answer<Exit> get(const Globals& globals, const GetOptions& options) {
     if (!range) {
         return tl::unexpected<Failure>(range.error());
     }
-    Answer<Connection> connection = connect(globals);
+    Answer<Connection> connection = connect(globals, {.shared = true});
     if (!connection) {
         return tl::unexpected<Failure>(std::move(connection.error()));
     }

@@ -15,7 +15,10 @@ class ProgressLine {
 
     // True when it is time to show something new (ten times a second, never without a terminal).
     [[nodiscard]] bool due() const;
+    // Cut to the width of the terminal.
     void show(const std::string& text);
+    // False without a terminal.
+    [[nodiscard]] bool visible() const { return terminal_; }
     void clear();
 
     // "[#####.....]  50 %"

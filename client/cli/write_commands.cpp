@@ -25,7 +25,7 @@ Json write_json(const client::WriteResult& result) {
 }
 
 Answer<Exit> write_one(const Globals& globals, kvstore::Operation operation, std::string_view simple) {
-    Answer<Connection> connection = connect(globals);
+    Answer<Connection> connection = connect(globals, {.shared = true});
     if (!connection) {
         return tl::unexpected<Failure>(std::move(connection.error()));
     }
@@ -126,7 +126,7 @@ Answer<Exit> del(const Globals& globals, const DelOptions& options) {
     if (prefix->empty()) {
         return refuse_input("an empty prefix would delete every key; `loyal cluster wipe` ends a cluster");
     }
-    Answer<Connection> connection = connect(globals);
+    Answer<Connection> connection = connect(globals, {.shared = true});
     if (!connection) {
         return tl::unexpected<Failure>(std::move(connection.error()));
     }
