@@ -50,7 +50,7 @@ Answer<Bytes> read_all(std::FILE* file, const std::string& name) {
     while (bytes.size() <= limits::value_bytes_max) {
         const std::size_t got = std::fread(buffer, 1, sizeof buffer, file);
         bytes.insert(bytes.end(), buffer, buffer + got);
-        if (got == 0) {
+        if (got < sizeof buffer) {  // a terminal would have to be told the end of its input once more
             break;
         }
     }

@@ -33,13 +33,6 @@ struct FileCloser {
 };
 using OpenFile = std::unique_ptr<std::FILE, FileCloser>;
 
-struct EditorEnd {
-    void operator()(EditLine* editor) const { ::el_end(editor); }
-};
-struct HistoryEnd {
-    void operator()(History* history) const { ::history_end(history); }
-};
-
 // Bytes that the terminal sends are UTF-8 here, whatever the locale says.
 void use_utf8() {
     if (std::setlocale(LC_CTYPE, "") == nullptr || std::strcmp(::nl_langinfo(CODESET), "UTF-8") != 0) {
@@ -84,6 +77,13 @@ std::string in_columns(const std::vector<std::string>& words, std::size_t width)
 }  // namespace
 
 struct LineEditor::State {
+    struct EditorEnd {
+        void operator()(EditLine* ended) const { ::el_end(ended); }
+    };
+    struct HistoryEnd {
+        void operator()(History* ended) const { ::history_end(ended); }
+    };
+
     Completer completer;
     fs::path history_file;
     std::string prompt;
