@@ -33,7 +33,7 @@ namespace loyal::cli {
 namespace {
 
 constexpr std::uint64_t import_timeout_ms = 30'000;  // of one record; long enough for several changes of primary
-constexpr std::chrono::seconds state_interval(1);
+constexpr std::chrono::milliseconds state_interval(250);
 // How long an interrupted import waits for the answers that are still to come.
 constexpr std::chrono::seconds interrupted_wait(2);
 
