@@ -76,6 +76,8 @@ class Exporter {
     Exporter(client::Client& client, Sink& sink, RecordFormat format) : client_(client), sink_(sink), format_(format) {
         if (sink_.is_file()) {  // standard output ends with the program, as of any filter
             stop_ = &catch_interrupt(SecondInterrupt::ends_program);
+        } else if (output_is_terminal()) {
+            progress_.hide();
         }
     }
 

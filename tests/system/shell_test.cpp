@@ -23,7 +23,7 @@ class ShellTest : public ::testing::Test {
  protected:
     std::unique_ptr<Terminal> open_shell() {
         auto terminal = on_terminal({"shell"});
-        EXPECT_TRUE(terminal->shows("default@")) << terminal->screen();
+        EXPECT_TRUE(terminal->shows("default@cluster> ")) << terminal->screen();
         return terminal;
     }
     std::unique_ptr<Terminal> on_terminal(const std::vector<std::string>& words) {
@@ -40,22 +40,20 @@ TEST_F(ShellTest, commands_are_typed_completed_and_remembered) {
     cluster_.up();
     {
         const auto shell = open_shell();
-        shell->type("put greeting 'hello there'\r");
-        ASSERT_TRUE(shell->shows("OK\r\n")) << shell->screen();
-        shell->type("get gre\t\r");
-        ASSERT_TRUE(shell->shows("hello there\r\n")) << shell->screen();
-        shell->type("get nothing\r");
-        ASSERT_TRUE(shell->shows("loyal: key not found")) << "an error does not end it";
-        shell->type("put 'open\r");
-        ASSERT_TRUE(shell->shows("not closed"));
-        shell->type("shell\r");
-        ASSERT_TRUE(shell->shows("this is the shell already"));
-        shell->type("help cas\r");
-        ASSERT_TRUE(shell->shows("Compare and set"));
-        shell->type("a line that is given up\x03");
-        ASSERT_TRUE(shell->shows("^C"));
-        shell->type("get greeting\r");
-        ASSERT_TRUE(shell->shows("hello there\r\n")) << "nothing is left of the line";
+        // Keys wait for the prompt: what comes earlier is the running command's.
+        const auto answers = [&](const std::string& keys, const std::string& answer) {
+            shell->type(keys);
+            EXPECT_TRUE(shell->shows(answer)) << keys << "\n" << shell->screen();
+            EXPECT_TRUE(shell->shows("default@cluster> ")) << shell->screen();
+        };
+        answers("put greeting 'hello there'\r", "OK\r\n");
+        answers("get gre\t\r", "hello there\r\n");
+        answers("get nothing\r", "loyal: key not found");  // an error does not end it
+        answers("put 'open\r", "not closed");
+        answers("shell\r", "this is the shell already");
+        answers("help cas\r", "Compare and set");
+        answers("a line that is given up\x03", "^C");
+        answers("get greeting\r", "hello there\r\n");
         shell->type("\x04");
         EXPECT_EQ(shell->finish(), 0) << shell->screen();
     }
@@ -80,11 +78,13 @@ TEST_F(ShellTest, an_interrupt_ends_the_command_and_not_the_shell) {
     EXPECT_FALSE(shell->shows("loyal", std::chrono::seconds(1)));
     shell->type("\x03");
     ASSERT_TRUE(shell->shows("the client was closed")) << shell->screen();
+    ASSERT_TRUE(shell->shows("default@cluster> "));
     for (const pid_t pid : stopped) {
         ::kill(pid, SIGCONT);
     }
     shell->type("put k w\r");
     EXPECT_TRUE(shell->shows("OK\r\n", std::chrono::seconds(60))) << shell->screen();
+    EXPECT_TRUE(shell->shows("default@cluster> "));
     shell->type("exit\r");
     EXPECT_EQ(shell->finish(), 0);
 }
