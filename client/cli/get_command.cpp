@@ -230,7 +230,7 @@ Answer<Exit> get(const Globals& globals, const GetOptions& options) {
         }
         return get_with_proof(globals, range->begin, options.form, options.proof);
     }
-    Answer<Connection> connection = connect(globals);
+    Answer<Connection> connection = connect(globals, {.shared = true});
     if (!connection) {
         return tl::unexpected<Failure>(std::move(connection.error()));
     }

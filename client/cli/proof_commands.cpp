@@ -161,7 +161,7 @@ Answer<Exit> get_with_proof(const Globals& globals, const Bytes& key, TextForm f
     if (const Answer<void> usable = check_proof_file(file); !usable) {
         return tl::unexpected<Failure>(usable.error());
     }
-    Answer<Connection> connection = connect(globals);
+    Answer<Connection> connection = connect(globals, {.shared = true});
     if (!connection) {
         return tl::unexpected<Failure>(std::move(connection.error()));
     }

@@ -24,7 +24,7 @@ Answer<Exit> write_one(const Globals& globals, const kvstore::Operation& operati
     if (const Answer<void> usable = check_proof_file(proof_file); !usable) {
         return tl::unexpected<Failure>(usable.error());
     }
-    Answer<Connection> connection = connect(globals);
+    Answer<Connection> connection = connect(globals, {.shared = true});
     if (!connection) {
         return tl::unexpected<Failure>(std::move(connection.error()));
     }
@@ -177,7 +177,7 @@ Answer<std::uint64_t> delete_in_parts(client::Client& client, kvstore::Delete er
 }
 
 Answer<Exit> delete_range(const Globals& globals, kvstore::Delete erase) {
-    Answer<Connection> connection = connect(globals);
+    Answer<Connection> connection = connect(globals, {.shared = true});
     if (!connection) {
         return tl::unexpected<Failure>(std::move(connection.error()));
     }
