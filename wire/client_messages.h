@@ -11,6 +11,7 @@
 #include "consensus/messages.h"
 #include "consensus/types.h"
 #include "kvstore/operation.h"
+#include "wire/watch_messages.h"
 
 namespace loyal::wire {
 
@@ -43,7 +44,7 @@ struct StateAsk {
     std::uint64_t nonce = 0;
     consensus::StateRequest request;
 };
-using ClientMessage = std::variant<Submit, Read, StatusRequest, Control, CheckpointAsk, StateAsk>;
+using ClientMessage = std::variant<Submit, Read, StatusRequest, Control, CheckpointAsk, StateAsk, Watch, Unwatch>;
 
 // ---- Replica to client
 // Sent first on every link and again when the view changes. Hints only: nothing is believed from one replica, except
@@ -117,7 +118,8 @@ struct StateAnswer {
     consensus::StateChunk chunk;
 };
 using ReplicaMessage =
-    std::variant<Welcome, Reply, Refusal, ReadReply, StatusReply, ControlReply, CheckpointAnswer, StateAnswer>;
+    std::variant<Welcome, Reply, Refusal, ReadReply, StatusReply, ControlReply, CheckpointAnswer, StateAnswer,
+                 WatchEvents, WatchProgress, WatchEnd>;
 
 [[nodiscard]] const char* name_of(RefusalCode code);
 
