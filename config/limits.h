@@ -31,8 +31,8 @@ inline constexpr std::size_t leases_per_client_max = 100'000;
 inline constexpr std::size_t lock_queue_max = 256;
 inline constexpr std::size_t lock_value_bytes_max = 1024;
 // A gap between two blocks counts as no more than this for leases: a cluster that stalled expires nobody early.
-inline constexpr std::uint64_t lease_step_ms_max = 1'000;
-inline constexpr std::uint64_t lease_tick_ms = 500;  // so often there is a block while there are leases
+inline constexpr std::uint64_t lease_step_ms_max = 2'000;
+inline constexpr std::uint64_t lease_tick_ms = 1'000;  // so often there is a block while there are leases
 
 // ---- History of the state
 inline constexpr std::uint64_t history_revisions_default = 100'000;
@@ -120,9 +120,11 @@ static_assert(control_text_bytes_max <= frame_bytes_max / 2);
 inline constexpr std::size_t state_names_max = 1024;  // records asked for at once
 inline constexpr std::size_t state_buckets_max = 64;  // buckets whose leaves are asked for at once
 inline constexpr std::size_t state_chunk_bytes_max = std::size_t{2} << 20;
+// A value and what stands around it; of the history, what else is in its record.
+inline constexpr std::size_t state_record_bytes_max = value_bytes_max + (64U << 10);
 inline constexpr std::uint64_t checkpoint_interval_default = 8192;  // C, in heights
 inline constexpr std::uint64_t checkpoint_interval_max = 1'000'000;
-static_assert(state_chunk_bytes_max + value_bytes_max <= frame_bytes_max);
+static_assert(state_chunk_bytes_max + state_record_bytes_max <= frame_bytes_max);
 
 // ---- Evidence (PROTOCOL.md §16)
 inline constexpr std::size_t evidence_bytes_max = 64U << 10;  // of one: two statements, and a path between them

@@ -1,8 +1,6 @@
 #include "kvstore/block_executor.h"
 
 #include <algorithm>
-#include <limits>
-#include <memory>
 #include <optional>
 #include <utility>
 
@@ -16,18 +14,14 @@ namespace {
 
 using consensus::Seq;
 
-// A reply carries one full page; a block a few of them. Beyond that ranges answer too_large, so that no client can make
-// every replica copy gigabytes within one block.
 constexpr std::size_t envelope_result_bytes_max = limits::range_bytes_max + 64;
-constexpr std::size_t block_result_bytes_max = 4 * envelope_result_bytes_max;
-constexpr std::uint64_t block_scan_max = 4 * range_count_max;
 
-std::uint8_t right_for(const Operation& operation) {
-    return std::holds_alternative<Range>(operation) ? right_read : right_write;
-}
-
-bool same_bytes(ByteView a, ByteView b) {
-    return std::equal(a.begin(), a.end(), b.begin(), b.end());
+// What a session remembers of a result: all of a small one; of a transaction's, which branch was taken.
+Outcome remembered(Outcome outcome, bool repeatable) {
+    if (!repeatable && outcome.result.size() > limits::result_inline_bytes_max) {
+        outcome.result.resize(1);
+    }
+    return outcome;
 }
 
 }  // namespace
@@ -35,31 +29,37 @@ bool same_bytes(ByteView a, ByteView b) {
 struct BlockExecutor::Submission {
     const consensus::Envelope& envelope;
     SessionKey key;
+    Caller caller;
     std::uint8_t rights = 0;
     std::optional<std::vector<Operation>> operations;  // none: they do not parse
     Session* session = nullptr;                        // in the active generation
     bool expired = false;
     bool beyond = false;
-    std::size_t result_bytes_left = envelope_result_bytes_max;
 
-    [[nodiscard]] bool is_range(std::size_t index) const {
-        return operations && std::holds_alternative<Range>((*operations)[index]);
-    }
+    [[nodiscard]] bool is_query_at(std::size_t index) const { return operations && is_query((*operations)[index]); }
     [[nodiscard]] bool timely() const { return !expired && !beyond; }
     // Of the session, or of the one that this envelope would open.
     [[nodiscard]] Seq low() const { return session != nullptr ? session->low() : timely() ? envelope.ack_low : Seq(0); }
 };
 
-BlockExecutor::BlockExecutor(const Context& context, const consensus::Block& block, Revision revision)
+BlockExecutor::BlockExecutor(const Context& context, const consensus::Block& block)
     : context_(context),
       block_(block),
       view_(context.store, context.overlay),
-      revision_(revision),
-      result_bytes_left_(block_result_bytes_max) {}
+      writer_(view_, context.overlay, context.meta, context.leases),
+      applier_(writer_, context.history_revisions) {
+    StateMeta& meta = context_.meta;
+    const std::uint64_t before = meta.hlc.wall_ms();
+    meta.hlc = block.header.hlc;
+    meta.height = block.header.height;
+    meta.block = block.id;
+    const std::uint64_t step = meta.hlc.wall_ms() > before ? meta.hlc.wall_ms() - before : 0;
+    meta.lease_clock_ms += std::min(step, limits::lease_step_ms_max);
+}
 
 Outcome BlockExecutor::outcome_of(Seq seq, Status status, Bytes result) const {
     const consensus::Header& header = block_.header;
-    return {seq, header.height, header.view, header.hlc, revision_, status, std::move(result)};
+    return {seq, header.height, header.view, header.hlc, context_.meta.revision, status, std::move(result)};
 }
 
 Result<Replies> BlockExecutor::execute(const consensus::Envelope& envelope) {
@@ -72,7 +72,12 @@ Result<Replies> BlockExecutor::execute(const consensus::Envelope& envelope) {
         }
         return replies;
     }
-    Submission submission{envelope, {envelope.client, envelope.session}, rights->second, {}, nullptr};
+    Submission submission{envelope,
+                          {envelope.client, envelope.session},
+                          {envelope.client, (rights->second & right_admin) != 0, envelope_result_bytes_max},
+                          rights->second,
+                          {},
+                          nullptr};
     if (auto operations = decode_operations(envelope.operations, envelope.count)) {
         submission.operations = std::move(*operations);
     }
@@ -139,9 +144,9 @@ Result<Outcome> BlockExecutor::execute_operation(Submission& submission, std::si
             if (!executed->repeatable) {
                 return Session::outcome_of(seq, *executed);
             }
-            // The number was used for a range, and only a range may be executed under it again: a client that reuses
+            // The number was used for a query, and only a query may be executed under it again: a client that reuses
             // it for a write gets nothing done, however often that envelope comes.
-            if (!submission.is_range(index)) {
+            if (!submission.is_query_at(index)) {
                 return outcome_of(seq, Status::invalid);
             }
             auto again = apply(submission, index);
@@ -169,7 +174,7 @@ Result<Outcome> BlockExecutor::execute_operation(Submission& submission, std::si
         return tl::unexpected(applied.error());
     }
     Outcome outcome = outcome_of(seq, applied->status, std::move(applied->result));
-    submission.session->record(outcome, applied->repeatable);
+    submission.session->record(remembered(outcome, applied->repeatable), applied->repeatable);
     return outcome;
 }
 
@@ -188,89 +193,15 @@ Result<Session*> BlockExecutor::open_session(Submission& submission) {
     return &context_.overlay.put_session(submission.key, std::move(session));
 }
 
-Result<BlockExecutor::Applied> BlockExecutor::apply(Submission& submission, std::size_t index) {
+Result<Applied> BlockExecutor::apply(Submission& submission, std::size_t index) {
     if (!submission.operations) {
-        return Applied{Status::invalid, {}};
+        return Applied{Status::invalid, {}, false};
     }
     const Operation& operation = (*submission.operations)[index];
-    if ((submission.rights & right_for(operation)) == 0) {
-        return Applied{Status::denied, {}};
+    if ((rights_needed(operation) & ~submission.rights) != 0) {
+        return Applied{Status::denied, {}, false};
     }
-    if (const auto* put = std::get_if<Put>(&operation)) {
-        return apply_put(put->key, put->value);
-    }
-    if (const auto* erase = std::get_if<Delete>(&operation)) {
-        return apply_delete(erase->key);
-    }
-    if (const auto* cas = std::get_if<CompareAndSet>(&operation)) {
-        return apply_compare_and_set(*cas);
-    }
-    return apply_range(submission, std::get<Range>(operation));
-}
-
-Result<BlockExecutor::Applied> BlockExecutor::apply_put(ByteView key, Bytes value) {
-    const auto previous = view_.find(key);
-    if (!previous) {
-        return tl::unexpected(previous.error());
-    }
-    revision_ = revision_.next();
-    KeyRecord record;
-    record.revision = revision_;
-    record.created = *previous ? (*previous)->created : revision_;
-    record.version = *previous ? (*previous)->version + 1 : 1;
-    record.timestamp = block_.header.hlc;
-    record.value = std::move(value);
-    context_.overlay.put_key(key, std::move(record));
-    return Applied{};
-}
-
-Result<BlockExecutor::Applied> BlockExecutor::apply_delete(ByteView key) {
-    const auto previous = view_.find(key);
-    if (!previous) {
-        return tl::unexpected(previous.error());
-    }
-    if (!*previous) {
-        return Applied{Status::not_found, {}};
-    }
-    revision_ = revision_.next();
-    context_.overlay.erase_key(key);
-    return Applied{};
-}
-
-Result<BlockExecutor::Applied> BlockExecutor::apply_compare_and_set(const CompareAndSet& cas) {
-    const auto previous = view_.find(cas.key);
-    if (!previous) {
-        return tl::unexpected(previous.error());
-    }
-    const bool matches = cas.expect ? *previous && same_bytes((*previous)->value, *cas.expect) : !*previous;
-    if (!matches) {
-        return Applied{Status::mismatch, {}};
-    }
-    if (cas.value) {
-        return apply_put(cas.key, *cas.value);
-    }
-    return *previous ? apply_delete(cas.key) : Applied{};  // absent as expected and to stay so: nothing changes
-}
-
-Result<BlockExecutor::Applied> BlockExecutor::apply_range(Submission& submission, const Range& range) {
-    // A refused range empties the envelope's allowance: later ones are refused without being read.
-    const Applied refused{Status::too_large, {}, true};
-    std::size_t& left = submission.result_bytes_left;
-    if (left == 0 || result_bytes_left_ == 0 || view_.scanned() >= block_scan_max) {
-        return refused;
-    }
-    const auto found = view_.range(range);
-    if (!found) {
-        return tl::unexpected(found.error());
-    }
-    Bytes result = encode_range_result(*found);
-    if (result.size() > std::min(left, result_bytes_left_)) {
-        (result.size() > left ? left : result_bytes_left_) = 0;
-        return refused;
-    }
-    left -= result.size();
-    result_bytes_left_ -= result.size();
-    return Applied{Status::ok, std::move(result), true};
+    return applier_.apply(submission.caller, operation);
 }
 
 crypto::Digest effects_digest(const std::vector<Replies>& replies) {

@@ -3,7 +3,7 @@
 //
 // For each operation of an envelope, in this order:
 //   below the session's `low`   acknowledged: skipped, no outcome
-//   executed before             the stored outcome; a range is executed again
+//   executed before             the stored outcome; a query is executed again
 //   block hlc > not_after       expired          )
 //   not_after > block hlc + E   beyond_horizon   ) surely not executed,
 //   beyond low + 1023           window           ) nothing is recorded
@@ -13,12 +13,15 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <vector>
 
 #include "consensus/messages.h"
+#include "kvstore/operation_applier.h"
 #include "kvstore/overlay.h"
 #include "kvstore/state_machine.h"
 #include "kvstore/state_view.h"
+#include "kvstore/state_writer.h"
 
 namespace loyal::kvstore {
 
@@ -33,21 +36,21 @@ class BlockExecutor {
         Store& store;
         Overlay& overlay;
         SessionDirectory& directory;
+        LeaseDirectory& leases;
+        StateMeta& meta;  // of the block before; what this block makes of it, but for its digest
         const std::map<consensus::ClientId, std::uint8_t>& rights;
         ExecutionRules rules;
+        std::uint64_t history_revisions = 0;
     };
-    BlockExecutor(const Context& context, const consensus::Block& block, Revision revision);
+    BlockExecutor(const Context& context, const consensus::Block& block);
 
     // The outcomes of its operations; empty when all of them were acknowledged.
     [[nodiscard]] Result<Replies> execute(const consensus::Envelope& envelope);
-    [[nodiscard]] Revision revision() const { return revision_; }
+    // Behind the last envelope; nothing is executed afterwards.
+    [[nodiscard]] Result<void> finish() { return applier_.end_block(); }
+    [[nodiscard]] std::shared_ptr<const std::vector<Change>> take_changes() { return writer_.take_changes(); }
 
  private:
-    struct Applied {
-        Status status = Status::ok;
-        Bytes result;
-        bool repeatable = false;
-    };
     struct Submission;
 
     [[nodiscard]] Result<Outcome> execute_operation(Submission& submission, std::size_t index);
@@ -58,16 +61,12 @@ class BlockExecutor {
     [[nodiscard]] Outcome outcome_of(consensus::Seq seq, Status status, Bytes result = {}) const;
 
     [[nodiscard]] Result<Applied> apply(Submission& submission, std::size_t index);
-    [[nodiscard]] Result<Applied> apply_put(ByteView key, Bytes value);
-    [[nodiscard]] Result<Applied> apply_delete(ByteView key);
-    [[nodiscard]] Result<Applied> apply_compare_and_set(const CompareAndSet& cas);
-    [[nodiscard]] Result<Applied> apply_range(Submission& submission, const Range& range);
 
     Context context_;
     const consensus::Block& block_;
     StateView view_;
-    Revision revision_;
-    std::size_t result_bytes_left_;
+    StateWriter writer_;
+    OperationApplier applier_;
 };
 
 // H over what a block did, for exec_dig (PROTOCOL.md §13 S1).

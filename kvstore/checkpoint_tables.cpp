@@ -105,7 +105,7 @@ Result<PreRecord> open_pre(const RawEntry& entry) {
     record.name = parsed->second;
     const auto table = in.number<std::uint8_t>();
     record.table = static_cast<StateTable>(table);
-    record.key = in.sized(limits::key_bytes_max);
+    record.key = in.sized(limits::table_key_bytes_max - 1);
     const auto present = in.number<std::uint8_t>();
     const ByteView rest = in.raw(in.left());
     if (!in.finish() || !rooted(table) || present > 1 || (present == 0 && !rest.empty())) {
@@ -207,7 +207,7 @@ Result<BucketLeaves> open_leaves(Bucket bucket, ByteView sealed) {
         record.leaf.name = read_name(in);
         record.leaf.digest = in.digest();
         const auto table = in.number<std::uint8_t>();
-        record.key = in.sized(limits::key_bytes_max);
+        record.key = in.sized(limits::table_key_bytes_max - 1);
         const bool ascends = leaves.empty() || leaves.back().leaf.name < record.leaf.name;
         if (!in.ok() || !rooted(table) || bucket_of(record.leaf.name) != bucket || !ascends) {
             return malformed_in(leaves_table_name);

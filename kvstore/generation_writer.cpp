@@ -96,11 +96,12 @@ Result<void> write_generation(WriteTxn& txn, const Generation& generation, conse
         }
     }
     GenerationWriter writer(txn, from, options);
-    for (const auto& [key, record] : generation.keys) {
-        auto done = record ? writer.put(StateTable::keys, key, encode_key_record(*record))
-                           : writer.erase(StateTable::keys, key);
-        if (!done) {
-            return done;
+    for (const RootedTable& rooted : rooted_tables) {
+        for (const auto& [key, content] : generation.table(rooted.id)) {
+            auto done = content ? writer.put(rooted.id, key, *content) : writer.erase(rooted.id, key);
+            if (!done) {
+                return done;
+            }
         }
     }
     for (const auto& [key, session] : generation.sessions) {

@@ -2,6 +2,7 @@
 
 #include "config/limits.h"
 #include "crypto/canonical.h"
+#include "kvstore/big_endian.h"
 
 namespace loyal::kvstore {
 
@@ -10,7 +11,10 @@ namespace {
 constexpr std::uint8_t change_deleted = 1;
 constexpr std::uint8_t change_had_previous = 2;
 constexpr std::uint8_t change_previous_dropped = 4;
-constexpr std::uint8_t change_flags = change_deleted | change_had_previous | change_previous_dropped;
+constexpr std::uint8_t change_previous_apart = 8;
+constexpr std::uint8_t change_flags =
+    change_deleted | change_had_previous | change_previous_dropped | change_previous_apart;
+constexpr std::size_t history_key_bytes = 12;
 
 tl::unexpected<Error> malformed_history() {
     return fail(Errc::corrupted, "a record of the history is malformed");
@@ -34,7 +38,7 @@ KeyView read_new(crypto::CanonicalReader& in, const ChangeId& id, consensus::Hlc
     return view;
 }
 
-KeyView read_previous(crypto::CanonicalReader& in) {
+KeyView read_previous(crypto::CanonicalReader& in, bool apart) {
     KeyView view;
     view.id.revision = Revision(in.number<std::uint64_t>());
     view.id.part = in.number<std::uint32_t>();
@@ -42,8 +46,10 @@ KeyView read_previous(crypto::CanonicalReader& in) {
     view.version = in.number<std::uint64_t>();
     view.timestamp = consensus::Hlc(in.number<std::uint64_t>());
     view.lease = LeaseId(in.number<std::uint64_t>());
-    view.value = in.sized(limits::value_bytes_max);
-    if (view.version == 0) {
+    if (!apart) {
+        view.value = in.sized(limits::value_bytes_max);
+    }
+    if (view.deleted() && (apart || !view.value.empty())) {
         in.reject();
     }
     return view;
@@ -68,10 +74,11 @@ ChangeView read_change(crypto::CanonicalReader& in, consensus::Hlc timestamp) {
         change.now.timestamp = timestamp;
     }
     change.previous_dropped = (flags & change_previous_dropped) != 0;
+    change.previous_apart = (flags & change_previous_apart) != 0;
     if ((flags & change_had_previous) != 0) {
-        change.previous = read_previous(in);
+        change.previous = read_previous(in, change.previous_apart);
     }
-    if (change.previous && change.previous_dropped) {
+    if ((change.previous && change.previous_dropped) || (!change.previous && change.previous_apart)) {
         in.reject();
     }
     return change;
@@ -83,7 +90,7 @@ Change to_change(const ChangeView& view) {
     Change change;
     change.key.assign(view.key.begin(), view.key.end());
     change.now = to_record(view.now);
-    if (view.previous) {
+    if (view.previous && !view.previous->deleted()) {
         change.previous = to_record(*view.previous);
     }
     change.previous_dropped = view.previous_dropped;
@@ -91,29 +98,26 @@ Change to_change(const ChangeView& view) {
 }
 
 Bytes history_key(const ChangeId& first) {
-    Bytes key(12);
-    for (std::size_t i = 0; i < 8; ++i) {
-        key[i] = static_cast<std::uint8_t>(first.revision.value >> (56U - 8U * i));
-    }
-    for (std::size_t i = 0; i < 4; ++i) {
-        key[8 + i] = static_cast<std::uint8_t>(first.part >> (24U - 8U * i));
-    }
+    Bytes key;
+    key.reserve(history_key_bytes + 1);
+    append_big_endian(key, first.revision.value);
+    append_big_endian(key, first.part);
     return key;
 }
 
-Result<ChangeId> parse_history_key(ByteView key) {
-    if (key.size() != 12) {
+Bytes previous_value_key(const ChangeId& first) {
+    Bytes key = history_key(first);
+    key.push_back(1);
+    return key;
+}
+
+Result<HistoryKey> parse_history_key(ByteView key) {
+    const bool apart = key.size() == history_key_bytes + 1 && key.back() == 1;
+    if (key.size() != history_key_bytes && !apart) {
         return malformed_history();
     }
-    std::uint64_t revision = 0;
-    std::uint32_t part = 0;
-    for (std::size_t i = 0; i < 8; ++i) {
-        revision = revision << 8U | key[i];
-    }
-    for (std::size_t i = 8; i < 12; ++i) {
-        part = part << 8U | key[i];
-    }
-    return ChangeId{Revision(revision), part};
+    return HistoryKey{{Revision(read_big_endian<std::uint64_t>(key)), read_big_endian<std::uint32_t>(key.subspan(8))},
+                      apart};
 }
 
 Bytes encode_history_head(consensus::Hlc timestamp) {
@@ -126,6 +130,7 @@ void append_change(Bytes& content, const ChangeView& change) {
     flags |= change.now.deleted() ? change_deleted : 0U;
     flags |= change.previous ? change_had_previous : 0U;
     flags |= change.previous_dropped ? change_previous_dropped : 0U;
+    flags |= change.previous_apart ? change_previous_apart : 0U;
     out.number(change.now.id.revision.value).number(change.now.id.part).number(static_cast<std::uint8_t>(flags));
     out.number(static_cast<std::uint16_t>(change.key.size())).raw(change.key);
     if (!change.now.deleted()) {
@@ -136,7 +141,10 @@ void append_change(Bytes& content, const ChangeView& change) {
         const KeyView& before = *change.previous;
         out.number(before.id.revision.value).number(before.id.part);
         out.number(before.created.value).number(before.version).number(before.timestamp.packed);
-        out.number(before.lease.value).sized(before.value);
+        out.number(before.lease.value);
+        if (!change.previous_apart) {
+            out.sized(before.value);
+        }
     }
     const ByteView bytes = out.view();
     content.insert(content.end(), bytes.begin(), bytes.end());

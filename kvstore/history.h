@@ -6,7 +6,9 @@
 //   hlc u64 | (revision u64 | part u32 | flags u8 | key u16+bytes | [new: created u64 | version u64 | lease u64 |
 //              value u32+bytes] | [previous: revision u64 | part u32 | created u64 | version u64 | hlc u64 | lease u64 |
 //              value u32+bytes])*
-//   flags 1: deleted, so there is no `new`; 2: there was a previous one; 4: which was not kept
+//   flags 1: deleted, so there is no `new`; 2: there was a previous one (of version 0: a deletion that the history knows
+//   of); 4: there was, but it was not kept; 8: its value is a record of its own, because it is large: under the same key
+//   and a byte 1; then the change is the first one here
 //
 // What is before `StateMeta::compacted` is dropped record by record; a key's newest record holds its value, so a change
 // is needed only for reads as of revisions before it.
@@ -64,11 +66,18 @@ struct ChangeView {
     KeyView now;
     std::optional<KeyView> previous;
     bool previous_dropped = false;
+    bool previous_apart = false;  // its value is not here
 };
 [[nodiscard]] Change to_change(const ChangeView& view);
 
 [[nodiscard]] Bytes history_key(const ChangeId& first);
-[[nodiscard]] Result<ChangeId> parse_history_key(ByteView key);
+[[nodiscard]] Bytes previous_value_key(const ChangeId& first);
+// Of either; `apart` says that it is the key of a previous value.
+struct HistoryKey {
+    ChangeId first;
+    bool apart = false;
+};
+[[nodiscard]] Result<HistoryKey> parse_history_key(ByteView key);
 [[nodiscard]] Bytes encode_history_head(consensus::Hlc timestamp);
 void append_change(Bytes& content, const ChangeView& change);
 // Errc::corrupted for what is malformed.

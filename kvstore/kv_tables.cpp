@@ -32,20 +32,22 @@ Result<void> create_tables(WriteTxn& txn) {
     return {};
 }
 
-Bytes encode_key_record(const KeyRecord& record) {
-    crypto::CanonicalWriter out(32 + record.value.size());
-    out.number(record.revision.value).number(record.created.value).number(record.version);
-    out.number(record.timestamp.packed).raw(record.value);
+Bytes encode_key_record(const KeyView& view) {
+    crypto::CanonicalWriter out(44 + view.value.size());
+    out.number(view.id.revision.value).number(view.id.part).number(view.created.value).number(view.version);
+    out.number(view.timestamp.packed).number(view.lease.value).raw(view.value);
     return out.take();
 }
 
 Result<KeyView> decode_key_record(ByteView content) {
     crypto::CanonicalReader in(content);
     KeyView view;
-    view.revision = Revision(in.number<std::uint64_t>());
+    view.id.revision = Revision(in.number<std::uint64_t>());
+    view.id.part = in.number<std::uint32_t>();
     view.created = Revision(in.number<std::uint64_t>());
     view.version = in.number<std::uint64_t>();
     view.timestamp = consensus::Hlc(in.number<std::uint64_t>());
+    view.lease = LeaseId(in.number<std::uint64_t>());
     view.value = in.raw(in.left());
     if (!in.finish()) {
         return fail(Errc::corrupted, "a record of the keys table is too short");
@@ -59,7 +61,14 @@ Bytes encode_meta(const StateMeta& meta) {
         .number(meta.height.value)
         .digest(meta.block)
         .number(meta.hlc.packed)
-        .number(meta.revision.value);
+        .number(meta.revision.value)
+        .number(meta.compacted.value)
+        .number(meta.compacted_at.packed)
+        .number(meta.history_bytes)
+        .number(meta.history_first.revision.value)
+        .number(meta.history_first.part)
+        .number(meta.lease_clock_ms)
+        .number(meta.leases_granted);
     out.number(static_cast<std::uint16_t>(meta.digests.size()));
     for (const auto& [height, digest] : meta.digests) {
         out.number(height.value).digest(digest);
@@ -78,6 +87,13 @@ Result<StateMeta> decode_meta(ByteView content) {
     meta.block = in.digest();
     meta.hlc = consensus::Hlc(in.number<std::uint64_t>());
     meta.revision = Revision(in.number<std::uint64_t>());
+    meta.compacted = Revision(in.number<std::uint64_t>());
+    meta.compacted_at = consensus::Hlc(in.number<std::uint64_t>());
+    meta.history_bytes = in.number<std::uint64_t>();
+    meta.history_first.revision = Revision(in.number<std::uint64_t>());
+    meta.history_first.part = in.number<std::uint32_t>();
+    meta.lease_clock_ms = in.number<std::uint64_t>();
+    meta.leases_granted = in.number<std::uint64_t>();
     const auto count = in.number<std::uint16_t>();
     if (count == 0 || count > digests_max) {
         return fail(Errc::corrupted, "the state's meta record is malformed");

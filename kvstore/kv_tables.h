@@ -11,6 +11,7 @@
 #include "config/result.h"
 #include "consensus/types.h"
 #include "crypto/digest.h"
+#include "kvstore/history.h"
 #include "kvstore/linked_table.h"
 #include "kvstore/operation.h"
 #include "kvstore/sessions.h"
@@ -28,6 +29,11 @@ inline constexpr TableIndex leaves_table = 4;
 inline constexpr TableIndex nodes_table = 5;
 inline constexpr TableIndex progress_table = 6;
 inline constexpr TableIndex runs_table = 7;  // sorted_runs.h
+inline constexpr TableIndex history_table = 8;  // history.h
+inline constexpr TableIndex leases_table = 9;   // leases.h, as the next one
+inline constexpr TableIndex lease_items_table = 10;
+inline constexpr TableIndex locks_table = 11;    // locks.h
+inline constexpr TableIndex clients_table = 12;  // rights that were changed since genesis
 inline constexpr std::string_view keys_table_name = "keys";
 inline constexpr std::string_view sessions_table_name = "sessions";
 inline constexpr std::string_view meta_table_name = "meta";
@@ -37,32 +43,22 @@ struct RootedTable {
     StateTable id{};
     LinkedTable table;
 };
-inline constexpr std::array<RootedTable, 3> rooted_tables{{
+inline constexpr std::array<RootedTable, 8> rooted_tables{{
     {StateTable::keys, {keys_table, keys_table_name}},
     {StateTable::sessions, {sessions_table, sessions_table_name}},
     {StateTable::meta, {meta_table, meta_table_name}},
+    {StateTable::history, {history_table, "history"}},
+    {StateTable::leases, {leases_table, "leases"}},
+    {StateTable::lease_items, {lease_items_table, "lease_items"}},
+    {StateTable::locks, {locks_table, "locks"}},
+    {StateTable::clients, {clients_table, "clients"}},
 }};
 [[nodiscard]] const LinkedTable& linked_table(StateTable id);
 // Makes every table's end, in a store that was never written to.
 [[nodiscard]] Result<void> create_tables(WriteTxn& txn);
 
-// What the store knows of a key. `value` points into the overlay or the transaction that it was read in.
-struct KeyView {
-    Revision revision;
-    Revision created;
-    std::uint64_t version = 0;
-    consensus::Hlc timestamp;
-    ByteView value;
-};
-struct KeyRecord {
-    Revision revision;
-    Revision created;
-    std::uint64_t version = 0;
-    consensus::Hlc timestamp;
-    Bytes value;
-    [[nodiscard]] KeyView view() const { return {revision, created, version, timestamp, value}; }
-};
-[[nodiscard]] Bytes encode_key_record(const KeyRecord& record);
+// Records of keys. A deleted key has one with version 0 for as long as the history knows of its deletion.
+[[nodiscard]] Bytes encode_key_record(const KeyView& view);
 [[nodiscard]] Result<KeyView> decode_key_record(ByteView content);
 
 // Contents of sessions: sessions.h.
@@ -73,10 +69,19 @@ struct StateMeta {
     crypto::Digest block;  // id of the block of that height; zero at height 0
     consensus::Hlc hlc;
     Revision revision;
+    // The oldest revision that reads may be as of, and when it was; 0: from the beginning on.
+    Revision compacted;
+    consensus::Hlc compacted_at;
+    std::uint64_t history_bytes = 0;  // contents of the history's records
+    ChangeId history_first;           // none of them is before this
+    // The cluster's clock, by which leases end: the sum of the steps from block to block, none of which counts as more
+    // than limits::lease_step_ms_max.
+    std::uint64_t lease_clock_ms = 0;
+    std::uint64_t leases_granted = 0;
     // Execution digests of the last heights, ascending, the last one of `height`.
     std::vector<std::pair<consensus::Height, crypto::Digest>> digests;
 };
-inline constexpr std::uint16_t state_format = 2;
+inline constexpr std::uint16_t state_format = 3;
 inline constexpr std::string_view meta_key = "state";
 [[nodiscard]] Bytes encode_meta(const StateMeta& meta);
 [[nodiscard]] Result<StateMeta> decode_meta(ByteView content);

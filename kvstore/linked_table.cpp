@@ -13,7 +13,7 @@ namespace loyal::kvstore {
 
 namespace {
 
-constexpr std::size_t end_key_bytes = limits::key_bytes_max + 1;
+constexpr std::size_t end_key_bytes = limits::table_key_bytes_max;
 
 constexpr std::array<std::uint8_t, end_key_bytes> make_end_key() {
     std::array<std::uint8_t, end_key_bytes> key{};

@@ -5,7 +5,7 @@
 //
 //   record    link 16 | content | seal        sealed over table, key, link and content (crypto/seal.h)
 //   link      first 16 bytes of H("link", key before it in the table); zeros for the table's first record
-//   end       a record without content under a key that is above every other: 481 bytes ff, longer than any key may be
+//   end       a record without content under a key that is above every other: 500 bytes ff, longer than any key may be
 //
 // The content is what is under the state's root (state_digest.h); links and seals are local. A table that has not even
 // an end is one in which nothing was ever written; then there is no meta record either, or the table was lost.

@@ -9,35 +9,37 @@ namespace loyal::kvstore {
 namespace {
 
 // What a map node and its record take besides key and value.
-constexpr std::size_t key_node_bytes = 160;
+constexpr std::size_t node_bytes = 160;
 constexpr std::size_t session_node_bytes = 160;
 constexpr std::size_t session_operation_bytes = 120;
 
 }  // namespace
 
-void Overlay::put_key(ByteView key, KeyRecord record) {
-    const auto found = active_.keys.find(key);
-    active_.bytes += record.value.size();
-    if (found == active_.keys.end()) {
-        active_.bytes += key_node_bytes + key.size();
-        active_.keys.emplace(Bytes(key.begin(), key.end()), std::move(record));
+void Overlay::put(StateTable table, ByteView key, Bytes content) {
+    Contents& contents = active_.table(table);
+    const auto found = contents.find(key);
+    active_.bytes += content.size();
+    if (found == contents.end()) {
+        active_.bytes += node_bytes + key.size();
+        contents.emplace(Bytes(key.begin(), key.end()), std::move(content));
         return;
     }
     if (found->second) {
-        active_.bytes -= found->second->value.size();
+        active_.bytes -= found->second->size();
     }
-    found->second = std::move(record);
+    found->second = std::move(content);
 }
 
-void Overlay::erase_key(ByteView key) {
-    const auto found = active_.keys.find(key);
-    if (found == active_.keys.end()) {
-        active_.bytes += key_node_bytes + key.size();
-        active_.keys.emplace(Bytes(key.begin(), key.end()), std::nullopt);
+void Overlay::erase(StateTable table, ByteView key) {
+    Contents& contents = active_.table(table);
+    const auto found = contents.find(key);
+    if (found == contents.end()) {
+        active_.bytes += node_bytes + key.size();
+        contents.emplace(Bytes(key.begin(), key.end()), std::nullopt);
         return;
     }
     if (found->second) {
-        active_.bytes -= found->second->value.size();
+        active_.bytes -= found->second->size();
         found->second.reset();
     }
 }

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <memory>
 #include <optional>
@@ -24,12 +25,17 @@ struct BytesLess {
     }
 };
 
-// Absent values mark what was deleted.
+// Contents of the records of a table; absent ones mark what was deleted.
+using Contents = std::map<Bytes, std::optional<Bytes>, BytesLess>;
+
 struct Generation {
-    std::map<Bytes, std::optional<KeyRecord>, BytesLess> keys;
+    std::array<Contents, rooted_tables.size()> tables;  // without sessions and meta, which have their own form
     std::map<SessionKey, std::optional<Session>> sessions;
     StateMeta meta;         // set when frozen
     std::size_t bytes = 0;  // estimate of what it occupies
+
+    [[nodiscard]] const Contents& table(StateTable id) const { return tables[static_cast<std::size_t>(id) - 1]; }
+    [[nodiscard]] Contents& table(StateTable id) { return tables[static_cast<std::size_t>(id) - 1]; }
 };
 
 class Overlay {
@@ -39,8 +45,8 @@ class Overlay {
     [[nodiscard]] std::size_t bytes() const { return active_.bytes + (frozen_ ? frozen_->bytes : 0); }
 
     // ---- Changes of the active generation
-    void put_key(ByteView key, KeyRecord record);
-    void erase_key(ByteView key);
+    void put(StateTable table, ByteView key, Bytes content);
+    void erase(StateTable table, ByteView key);
     // Null when it is not in the active generation.
     [[nodiscard]] Session* active_session(const SessionKey& key);
     Session& put_session(const SessionKey& key, Session session);

@@ -56,7 +56,7 @@ Result<ExecutedOperation> read_executed(crypto::CanonicalReader& in, const std::
     executed.hlc = Hlc(origins[origin].hlc);
     executed.revision = Revision(in.number<std::uint64_t>());
     const auto status = in.number<std::uint8_t>();
-    if (status > static_cast<std::uint8_t>(Status::too_large)) {
+    if (!is_status(status)) {
         return malformed();
     }
     executed.status = static_cast<Status>(status);

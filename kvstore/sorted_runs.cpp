@@ -54,7 +54,7 @@ void encode(crypto::CanonicalWriter& out, const RunEntry& entry) {
 Result<RunEntry> decode(crypto::CanonicalReader& in) {
     RunEntry entry;
     const auto table = in.number<std::uint8_t>();
-    entry.key = in.sized(limits::key_bytes_max);
+    entry.key = in.sized(limits::table_key_bytes_max - 1);
     const auto present = in.number<std::uint8_t>();
     const ByteView content = in.sized(in.left());
     const bool known = std::any_of(rooted_tables.begin(), rooted_tables.end(), [&](const RootedTable& rooted) {

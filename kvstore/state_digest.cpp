@@ -16,8 +16,8 @@ using crypto::Digest;
 
 constexpr std::size_t leaf_bytes = consensus::leaf_name_bytes + sizeof(Digest::bytes);
 // A user's value, or a session's record, which is smaller, and what the codec puts around it.
-constexpr std::size_t content_bytes_max = limits::value_bytes_max + 64;
-static_assert(content_bytes_max + limits::key_bytes_max + 16 <= limits::state_chunk_bytes_max,
+constexpr std::size_t content_bytes_max = limits::state_record_bytes_max;
+static_assert(content_bytes_max + limits::table_key_bytes_max + 16 <= limits::state_chunk_bytes_max,
               "every record fits into a chunk");
 
 std::uint32_t nodes_on(std::size_t level) {
@@ -26,7 +26,7 @@ std::uint32_t nodes_on(std::size_t level) {
 
 bool is_table(std::uint8_t number) {
     return number >= static_cast<std::uint8_t>(StateTable::keys) &&
-           number <= static_cast<std::uint8_t>(StateTable::meta);
+           number <= static_cast<std::uint8_t>(StateTable::clients);
 }
 
 tl::unexpected<Error> refuse_chunk(const char* why) {
@@ -216,7 +216,7 @@ Result<std::vector<StateRecord>> decode_records(ByteView bytes) {
     std::vector<StateRecord> records;
     while (in.ok() && in.left() > 0) {
         const auto table = in.number<std::uint8_t>();
-        const ByteView key = in.sized(limits::key_bytes_max);
+        const ByteView key = in.sized(limits::table_key_bytes_max - 1);
         const ByteView content = in.sized(content_bytes_max);
         if (!in.ok() || !is_table(table) || key.empty() || records.size() == limits::state_names_max) {
             return refuse_chunk("malformed records");

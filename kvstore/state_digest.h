@@ -26,7 +26,16 @@ using consensus::LeafName;
 using consensus::StateRoot;
 
 // Tables under the root. Numbers are part of the digests and never reused.
-enum class StateTable : std::uint8_t { keys = 1, sessions = 2, meta = 3 };
+enum class StateTable : std::uint8_t {
+    keys = 1,
+    sessions = 2,
+    meta = 3,
+    history = 4,
+    leases = 5,
+    lease_items = 6,
+    locks = 7,
+    clients = 8,
+};
 
 struct StateRecord {
     StateTable table = StateTable::keys;

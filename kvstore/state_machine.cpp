@@ -10,7 +10,9 @@
 #include "kvstore/checkpoint_tables.h"
 #include "kvstore/generation_writer.h"
 #include "kvstore/kv_tables.h"
+#include "kvstore/key_reader.h"
 #include "kvstore/overlay.h"
+#include "kvstore/queries.h"
 #include "kvstore/sessions.h"
 #include "kvstore/sorted_runs.h"
 #include "kvstore/state_view.h"
@@ -34,11 +36,13 @@ StateMeta genesis_meta() {
 
 class KvStateMachine final : public StateMachine {
  public:
-    KvStateMachine(Store& store, StateMachineOptions options, StateMeta meta, SessionDirectory directory)
+    KvStateMachine(Store& store, StateMachineOptions options, StateMeta meta, SessionDirectory directory,
+                   LeaseDirectory leases)
         : store_(store),
           options_(std::move(options)),
           meta_(std::move(meta)),
           directory_(std::move(directory)),
+          leases_(std::move(leases)),
           checkpoints_{options_.salt, options_.checkpoint_interval},
           frozen_height_(meta_.height),
           stored_height_(meta_.height),
@@ -52,13 +56,16 @@ class KvStateMachine final : public StateMachine {
 
     Result<ExecutedBlock> execute(const consensus::Block& block) override;
     Result<AdmissionResult> admit(const Envelope& envelope) const override;
-    Result<ReadAnswer> read(const Range& range) const override;
+    Result<ReadAnswer> read(const Query& query) const override;
+    Result<ChangePage> changes(const ChangeQuery& query) const override;
     bool may_read(const consensus::ClientId& client) const override { return (rights_of(client) & right_read) != 0; }
 
     Height executed() const override { return meta_.height; }
     consensus::BlockRef executed_block() const override { return {meta_.height, meta_.block}; }
     consensus::Hlc hlc() const override { return meta_.hlc; }
     Revision revision() const override { return meta_.revision; }
+    Revision compacted() const override { return meta_.compacted; }
+    std::optional<consensus::Hlc> due() const override;
     Height durable_height() const override { return Height(durable_height_.load()); }
     std::vector<std::pair<Height, crypto::Digest>> recent_digests() const override { return meta_.digests; }
 
@@ -86,6 +93,7 @@ class KvStateMachine final : public StateMachine {
     StateMeta meta_;  // of the last executed block
     Overlay overlay_;
     SessionDirectory directory_;
+    LeaseDirectory leases_;
     CheckpointOptions checkpoints_;
     Height frozen_height_;  // everything up to here is frozen or in the store
     Height stored_height_;  // everything up to here is in the store; the writing thread's
@@ -111,7 +119,8 @@ Result<ExecutedBlock> KvStateMachine::execute_all(const consensus::Block& block)
     ExecutedBlock executed;
     executed.height = block.header.height;
     executed.hlc = block.header.hlc;
-    BlockExecutor executor({store_, overlay_, directory_, options_.rights, rules_}, block, meta_.revision);
+    BlockExecutor executor(
+        {store_, overlay_, directory_, leases_, meta_, options_.rights, rules_, options_.history_revisions}, block);
     executed.replies.reserve(block.envelopes.size());
     for (const Envelope& envelope : block.envelopes) {
         auto replies = executor.execute(envelope);
@@ -122,14 +131,16 @@ Result<ExecutedBlock> KvStateMachine::execute_all(const consensus::Block& block)
             executed.replies.push_back(std::move(*replies));
         }
     }
+    if (auto finished = executor.finish(); !finished) {
+        return tl::unexpected(finished.error());
+    }
+    executed.changes = executor.take_changes();
+    executed.revision = meta_.revision;
+    executed.due = due();
     crypto::Hasher hasher("exec");
     hasher.update(meta_.digests.back().second.bytes).update(block.id.bytes);
     executed.digest = hasher.update(effects_digest(executed.replies).bytes).finish();
 
-    meta_.height = block.header.height;
-    meta_.block = block.id;
-    meta_.hlc = block.header.hlc;
-    meta_.revision = executor.revision();
     meta_.digests.emplace_back(meta_.height, executed.digest);
     if (meta_.digests.size() > digests_kept) {
         meta_.digests.erase(meta_.digests.begin());
@@ -139,9 +150,8 @@ Result<ExecutedBlock> KvStateMachine::execute_all(const consensus::Block& block)
 
 bool KvStateMachine::is_denied(const Envelope& envelope, const std::vector<Operation>& operations) const {
     const std::uint8_t rights = rights_of(envelope.client);
-    return std::any_of(operations.begin(), operations.end(), [&](const Operation& operation) {
-        return (rights & (std::holds_alternative<Range>(operation) ? right_read : right_write)) == 0;
-    });
+    return std::any_of(operations.begin(), operations.end(),
+                       [&](const Operation& operation) { return (rights_needed(operation) & ~rights) != 0; });
 }
 
 Result<AdmissionResult> KvStateMachine::admit(const Envelope& envelope) const {
@@ -196,13 +206,29 @@ AdmissionResult KvStateMachine::judge(const Envelope& envelope, const Session* s
     return result;
 }
 
-Result<ReadAnswer> KvStateMachine::read(const Range& range) const {
+Result<ReadAnswer> KvStateMachine::read(const Query& query) const {
     StateView view(store_, overlay_);
-    const auto found = view.range(range);
-    if (!found) {
-        return tl::unexpected(found.error());
+    KeyReader reader(view, meta_);
+    const auto answer = answer_query(reader, view, meta_, query, limits::range_bytes_max);
+    if (!answer) {
+        return tl::unexpected(answer.error());
     }
-    return ReadAnswer{meta_.height, meta_.hlc, meta_.revision, encode_range_result(*found)};
+    return ReadAnswer{meta_.height, meta_.hlc, meta_.revision, encode_query_answer(*answer)};
+}
+
+Result<ChangePage> KvStateMachine::changes(const ChangeQuery& query) const {
+    StateView view(store_, overlay_);
+    return KeyReader(view, meta_).changes(query);
+}
+
+// While there are leases the clock has to go on, in steps that count in full.
+std::optional<consensus::Hlc> KvStateMachine::due() const {
+    const auto next = leases_.next();
+    if (!next) {
+        return std::nullopt;
+    }
+    const std::uint64_t left = next->first > meta_.lease_clock_ms ? next->first - meta_.lease_clock_ms : 0;
+    return consensus::Hlc(meta_.hlc.wall_ms() + std::min(left, limits::lease_tick_ms), 0);
 }
 
 bool KvStateMachine::freeze() {
@@ -292,7 +318,44 @@ Result<SessionDirectory> load_directory(const ReadTxn& txn, const SessionBounds&
     return directory;
 }
 
+Result<LeaseDirectory> load_leases(const ReadTxn& txn) {
+    LeaseDirectory directory;
+    LinkedCursor cursor(linked_table(StateTable::leases), txn);
+    auto moved = cursor.start({});
+    for (; moved && cursor.entry(); moved = cursor.advance()) {
+        const auto id = parse_lease_key(cursor.entry()->key);
+        const auto lease = decode_lease(cursor.entry()->content);
+        if (!id || !lease) {
+            return tl::unexpected(id ? lease.error() : id.error());
+        }
+        directory.put(*id, lease->owner, lease->expires_ms);
+    }
+    if (!moved) {
+        return tl::unexpected(moved.error());
+    }
+    return directory;
+}
+
 }  // namespace
+
+std::uint8_t rights_needed(const Operation& operation) {
+    if (is_query(operation)) {
+        return right_read;
+    }
+    const auto* txn = std::get_if<Txn>(&operation);
+    if (txn == nullptr) {
+        return right_write;
+    }
+    const auto reads = [](const std::vector<TxnOperation>& branch) {
+        return static_cast<std::size_t>(std::count_if(branch.begin(), branch.end(), [](const TxnOperation& each) {
+            return std::holds_alternative<Range>(each);
+        }));
+    };
+    const std::size_t ranges = reads(txn->then) + reads(txn->otherwise);
+    const bool writes = txn->then.size() + txn->otherwise.size() > ranges;
+    const bool looks = ranges > 0 || !txn->compares.empty();
+    return static_cast<std::uint8_t>((writes ? right_write : 0U) | (looks || !writes ? right_read : 0U));
+}
 
 Result<std::unique_ptr<StateMachine>> StateMachine::open(Store& kv, StateMachineOptions options) {
     // A killed process may have left its last batch in the page cache only; from here on it counts as durable.
@@ -311,14 +374,20 @@ Result<std::unique_ptr<StateMachine>> StateMachine::open(Store& kv, StateMachine
     if (!directory) {
         return tl::unexpected(directory.error());
     }
-    return std::unique_ptr<StateMachine>(
-        std::make_unique<KvStateMachine>(kv, std::move(options), std::move(*meta), std::move(*directory)));
+    auto leases = load_leases(**txn);
+    if (!leases) {
+        return tl::unexpected(leases.error());
+    }
+    return std::unique_ptr<StateMachine>(std::make_unique<KvStateMachine>(
+        kv, std::move(options), std::move(*meta), std::move(*directory), std::move(*leases)));
 }
 
 std::vector<std::string> StateMachine::state_tables() {
     return {std::string(keys_table_name),     std::string(sessions_table_name), std::string(meta_table_name),
             std::string(pre_table_name),      std::string(leaves_table_name),   std::string(nodes_table_name),
-            std::string(progress_table_name), std::string(runs_table_name)};
+            std::string(progress_table_name), std::string(runs_table_name),     "history",
+            "leases",                         "lease_items",                    "locks",
+            "clients"};
 }
 
 }  // namespace loyal::kvstore

@@ -81,6 +81,7 @@ struct StateMachineOptions {
 inline constexpr std::uint8_t right_read = 1;
 inline constexpr std::uint8_t right_write = 2;
 inline constexpr std::uint8_t right_admin = 4;
+[[nodiscard]] std::uint8_t rights_needed(const Operation& operation);
 
 class StateMachine {
  public:

@@ -16,44 +16,27 @@ bool equal(ByteView a, ByteView b) {
     return std::equal(a.begin(), a.end(), b.begin(), b.end());
 }
 
-// Bytes that an item takes in an encoded RangeResult.
-std::size_t item_bytes(ByteView key, ByteView value) {
-    return 2 + key.size() + 4 + value.size() + 4 * 8;
-}
-
-Item item_of(ByteView key, const KeyView& view, bool with_value) {
-    Item item;
-    item.key.assign(key.begin(), key.end());
-    if (with_value) {
-        item.value.assign(view.value.begin(), view.value.end());
-    }
-    item.revision = view.revision;
-    item.created = view.created;
-    item.version = view.version;
-    item.timestamp = view.timestamp;
-    return item;
-}
-
 // One of the three sources of a merged walk, standing at an entry or at its end.
 class Source {
  public:
     virtual ~Source() = default;
     // Empty at the end; keys are never empty.
     [[nodiscard]] virtual ByteView key() const = 0;
-    // Nothing when the key is marked as deleted.
-    [[nodiscard]] virtual Result<std::optional<KeyView>> value() const = 0;
+    // Nothing when it is marked as deleted.
+    [[nodiscard]] virtual std::optional<ByteView> content() const = 0;
     [[nodiscard]] virtual Result<void> advance() = 0;
 };
 
 class GenerationSource final : public Source {
  public:
-    GenerationSource(const Generation* generation, ByteView begin, ByteView end, bool reverse) : reverse_(reverse) {
+    GenerationSource(const Generation* generation, StateTable table, ByteView begin, ByteView end, bool reverse)
+        : reverse_(reverse) {
         if (generation == nullptr) {
             return;
         }
-        const auto& keys = generation->keys;
-        first_ = keys.lower_bound(begin);
-        last_ = end.empty() ? keys.end() : keys.lower_bound(end);
+        const Contents& contents = generation->table(table);
+        first_ = contents.lower_bound(begin);
+        last_ = end.empty() ? contents.end() : contents.lower_bound(end);
         at_end_ = false;
         if (reverse_) {
             std::swap(first_, last_);  // walks from last_ down to first_
@@ -61,9 +44,9 @@ class GenerationSource final : public Source {
         settle();
     }
     ByteView key() const override { return at_end_ ? ByteView{} : ByteView(current().first); }
-    Result<std::optional<KeyView>> value() const override {
-        const auto& record = current().second;
-        return record ? std::optional(record->view()) : std::optional<KeyView>();
+    std::optional<ByteView> content() const override {
+        const auto& content = current().second;
+        return content ? std::optional<ByteView>(*content) : std::nullopt;
     }
     Result<void> advance() override {
         reverse_ ? --first_ : ++first_;
@@ -72,7 +55,7 @@ class GenerationSource final : public Source {
     }
 
  private:
-    using Iterator = decltype(Generation::keys)::const_iterator;
+    using Iterator = Contents::const_iterator;
     // `first_` is at the current entry, or in reverse just after it.
     [[nodiscard]] const Iterator::value_type& current() const { return reverse_ ? *std::prev(first_) : *first_; }
     void settle() { at_end_ = first_ == last_; }
@@ -85,16 +68,14 @@ class GenerationSource final : public Source {
 
 class StoreSource final : public Source {
  public:
-    StoreSource(const ReadTxn& transaction, ByteView bound, bool reverse)
-        : cursor_(linked_table(StateTable::keys), transaction, reverse), bound_(bound), reverse_(reverse) {}
+    StoreSource(const ReadTxn& transaction, StateTable table, ByteView bound, bool reverse)
+        : cursor_(linked_table(table), transaction, reverse), bound_(bound), reverse_(reverse) {}
 
     [[nodiscard]] Result<void> start(ByteView from) {
         return cursor_.start(from).map([this] { settle(); });
     }
     ByteView key() const override { return at_end_ ? ByteView{} : cursor_.entry()->key; }
-    Result<std::optional<KeyView>> value() const override {
-        return decode_key_record(cursor_.entry()->content).map([](const KeyView& view) { return std::optional(view); });
-    }
+    std::optional<ByteView> content() const override { return cursor_.entry()->content; }
     Result<void> advance() override {
         return cursor_.advance().map([this] { settle(); });
     }
@@ -141,27 +122,21 @@ Result<const ReadTxn*> StateView::transaction() {
     return transaction_.get();
 }
 
-Result<std::optional<KeyView>> StateView::find(ByteView key) {
+Result<std::optional<ByteView>> StateView::find(StateTable table, ByteView key) {
     for (const Generation* generation : {&overlay_.active(), overlay_.frozen()}) {
         if (generation == nullptr) {
             continue;
         }
-        if (const auto found = generation->keys.find(key); found != generation->keys.end()) {
-            return found->second ? std::optional(found->second->view()) : std::optional<KeyView>();
+        const Contents& contents = generation->table(table);
+        if (const auto found = contents.find(key); found != contents.end()) {
+            return found->second ? std::optional<ByteView>(*found->second) : std::optional<ByteView>();
         }
     }
     const auto txn = transaction();
     if (!txn) {
         return tl::unexpected(txn.error());
     }
-    const auto content = linked_table(StateTable::keys).find(**txn, key);
-    if (!content) {
-        return tl::unexpected(content.error());
-    }
-    if (!*content) {
-        return std::optional<KeyView>();
-    }
-    return decode_key_record(**content).map([](const KeyView& view) { return std::optional(view); });
+    return linked_table(table).find(**txn, key);
 }
 
 Result<std::shared_ptr<const Session>> StateView::session(const SessionKey& key) {
@@ -190,7 +165,7 @@ Result<std::shared_ptr<const Session>> StateView::session(const SessionKey& key)
         [](Session&& session) -> Pointer { return std::make_shared<const Session>(std::move(session)); });
 }
 
-Result<void> StateView::walk(ByteView begin, ByteView end, bool reverse, const Visitor& visit) {
+Result<void> StateView::walk(StateTable table, ByteView begin, ByteView end, bool reverse, const Visitor& visit) {
     if (!end.empty() && !less(begin, end)) {
         return {};
     }
@@ -198,9 +173,9 @@ Result<void> StateView::walk(ByteView begin, ByteView end, bool reverse, const V
     if (!txn) {
         return tl::unexpected(txn.error());
     }
-    GenerationSource active(&overlay_.active(), begin, end, reverse);
-    GenerationSource frozen(overlay_.frozen(), begin, end, reverse);
-    StoreSource stored(**txn, reverse ? begin : end, reverse);
+    GenerationSource active(&overlay_.active(), table, begin, end, reverse);
+    GenerationSource frozen(overlay_.frozen(), table, begin, end, reverse);
+    StoreSource stored(**txn, table, reverse ? begin : end, reverse);
     if (auto started = stored.start(reverse ? end : begin); !started) {
         return started;
     }
@@ -208,12 +183,11 @@ Result<void> StateView::walk(ByteView begin, ByteView end, bool reverse, const V
     while (Source* best = next_of(sources, reverse)) {
         ++scanned_;
         const ByteView key = best->key();
-        const auto value = best->value();
-        if (!value) {
-            return tl::unexpected(value.error());
-        }
-        if (*value && !visit(key, **value)) {
-            return {};
+        if (const auto content = best->content()) {
+            const auto goes_on = visit(key, *content);
+            if (!goes_on || !*goes_on) {
+                return goes_on ? Result<void>() : Result<void>(tl::unexpected(goes_on.error()));
+            }
         }
         for (Source* source : sources) {
             if (source != best && equal(source->key(), key)) {
@@ -227,72 +201,6 @@ Result<void> StateView::walk(ByteView begin, ByteView end, bool reverse, const V
         }
     }
     return {};
-}
-
-Result<RangeResult> StateView::range(const Range& range) {
-    if (!range.end) {
-        return single(range);
-    }
-    return range.count_only ? count(range) : page(range);
-}
-
-Result<RangeResult> StateView::single(const Range& range) {
-    ++scanned_;
-    const auto found = find(range.begin);
-    if (!found) {
-        return tl::unexpected(found.error());
-    }
-    RangeResult result;
-    result.count = *found ? 1 : 0;
-    if (*found && !range.count_only) {
-        result.items.push_back(item_of(range.begin, **found, !range.keys_only));
-    }
-    return result;
-}
-
-Result<RangeResult> StateView::count(const Range& range) {
-    RangeResult result;
-    Item last;
-    auto walked = walk(range.begin, *range.end, range.reverse, [&](ByteView key, const KeyView& view) {
-        if (result.count == range_count_max) {
-            result.more = true;
-            return false;
-        }
-        if (++result.count == range_count_max) {
-            last = item_of(key, view, false);
-        }
-        return true;
-    });
-    if (!walked) {
-        return tl::unexpected(walked.error());
-    }
-    if (result.more) {
-        result.items.push_back(std::move(last));
-    }
-    return result;
-}
-
-Result<RangeResult> StateView::page(const Range& range) {
-    const std::size_t items_max =
-        range.limit == 0 ? limits::range_items_max : std::min<std::size_t>(range.limit, limits::range_items_max);
-    RangeResult result;
-    std::size_t bytes = 0;
-    auto walked = walk(range.begin, *range.end, range.reverse, [&](ByteView key, const KeyView& view) {
-        const ByteView value = range.keys_only ? ByteView{} : view.value;
-        bytes += item_bytes(key, value);
-        // One more key exists, but the page is full. The first item always fits.
-        if (result.items.size() == items_max || (bytes > limits::range_bytes_max && !result.items.empty())) {
-            result.more = true;
-            return false;
-        }
-        result.items.push_back(item_of(key, view, !range.keys_only));
-        return true;
-    });
-    if (!walked) {
-        return tl::unexpected(walked.error());
-    }
-    result.count = result.items.size();
-    return result;
 }
 
 }  // namespace loyal::kvstore

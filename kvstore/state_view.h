@@ -1,7 +1,7 @@
-// StateView: the state as of now, read through the overlay: the active generation hides the frozen one, which hides the
-// store. Kept for one block or one read; it holds a read transaction of the store from its first look there on. Between
-// the commit of a frozen generation and its drop both hold the same data, so it does not matter which of the two a
-// transaction sees.
+// StateView: the state's tables as of now, read through the overlay: the active generation hides the frozen one, which
+// hides the store. Kept for one block or one read; it holds a read transaction of the store from its first look there
+// on. Between the commit of a frozen generation and its drop both hold the same data, so it does not matter which of the
+// two a transaction sees. What the records of a table mean is for others (key_reader.h).
 //
 // What is not there is proved to be absent, and a walk proves that it passed everything (linked_table.h): a record that
 // the store hides is an error and never 'not found'.
@@ -24,26 +24,22 @@ class StateView {
     // Both outlive the view.
     StateView(Store& store, const Overlay& overlay) : store_(store), overlay_(overlay) {}
 
-    // The views in the answer live until the overlay changes that key or the view ends.
-    [[nodiscard]] Result<std::optional<KeyView>> find(ByteView key);
+    // The view in the answer lives until the overlay changes that record or the view ends.
+    [[nodiscard]] Result<std::optional<ByteView>> find(StateTable table, ByteView key);
     // Null when there is none.
     [[nodiscard]] Result<std::shared_ptr<const Session>> session(const SessionKey& key);
 
-    // `visit` says whether to go on. Calls it for every present key of begin <= key < end (an empty `end`: no bound),
-    // in order or in reverse.
-    using Visitor = std::function<bool(ByteView key, const KeyView& view)>;
-    [[nodiscard]] Result<void> walk(ByteView begin, ByteView end, bool reverse, const Visitor& visit);
-
-    // One page of a range (limits::range_items_max, range_bytes_max, range_count_max).
-    [[nodiscard]] Result<RangeResult> range(const Range& range);
-    // Entries that ranges of this view looked at so far.
+    // `visit` says whether to go on. Calls it for every record of begin <= key < end (an empty `end`: no bound), in order
+    // or in reverse. The overlay does not change meanwhile.
+    using Visitor = std::function<Result<bool>(ByteView key, ByteView content)>;
+    [[nodiscard]] Result<void> walk(StateTable table, ByteView begin, ByteView end, bool reverse,
+                                    const Visitor& visit);
+    // Entries that walks of this view looked at so far.
     [[nodiscard]] std::uint64_t scanned() const { return scanned_; }
+    void count_scanned(std::uint64_t entries) { scanned_ += entries; }
 
  private:
     [[nodiscard]] Result<const ReadTxn*> transaction();
-    [[nodiscard]] Result<RangeResult> single(const Range& range);
-    [[nodiscard]] Result<RangeResult> count(const Range& range);
-    [[nodiscard]] Result<RangeResult> page(const Range& range);
 
     Store& store_;
     const Overlay& overlay_;

@@ -150,7 +150,7 @@ Result<StateChunk> state_chunk_from(const v1::StateChunk& in) {
     if (!height_ok(in.checkpoint()) || !part_ok(in.part()) || !index_ok(in.index())) {
         return malformed("STATE-CHUNK", "a height, part or index out of range");
     }
-    if (in.content().size() > limits::state_chunk_bytes_max + limits::value_bytes_max) {
+    if (in.content().size() > limits::state_chunk_bytes_max + limits::state_record_bytes_max) {
         return malformed("STATE-CHUNK", "content of " + std::to_string(in.content().size()) + " bytes");
     }
     return StateChunk{Height(in.checkpoint()), static_cast<StatePart>(in.part()), in.index(), in.available(),

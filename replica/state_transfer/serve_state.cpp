@@ -66,7 +66,7 @@ ServedPart serve_state_part(const kvstore::Checkpoints& checkpoints, const State
         }
         return served;
     }
-    if (content->size() <= limits::state_chunk_bytes_max + limits::value_bytes_max) {
+    if (content->size() <= limits::state_chunk_bytes_max + limits::state_record_bytes_max) {
         served.chunk.available = true;
         served.chunk.content = std::make_shared<const Bytes>(std::move(*content));
     }
