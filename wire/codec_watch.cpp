@@ -144,6 +144,9 @@ Result<ReplicaMessage> watch_events_from(const v1::WatchEvents& in) {
             return malformed("WATCH-EVENTS", std::to_string(record->size()) + " changes in one");
         }
         const kvstore::ChangeView& change = record->front();
+        if (change.previous_apart) {
+            return malformed("WATCH-EVENTS", "a previous value that is elsewhere");
+        }
         if (change.now.id <= last || change.now.id > events.upto) {
             return malformed("WATCH-EVENTS", "a change that is out of its place");
         }
