@@ -55,10 +55,10 @@ void Client::write(kvstore::Operation operation, OnWrite done) {
     }
 }
 
-void Client::read(kvstore::Range range, OnRead done) {
+void Client::read(kvstore::Query query, OnRead done) {
     auto shared = std::make_shared<OnRead>(std::move(done));
-    if (!state_->submit([state = state_.get(), range = std::move(range), shared]() mutable {
-            state->read(std::move(range), std::move(*shared), std::nullopt);
+    if (!state_->submit([state = state_.get(), query = std::move(query), shared]() mutable {
+            state->read(std::move(query), std::move(*shared), std::nullopt);
         })) {
         ReadResult refused;
         refused.why = closed_text;
@@ -66,13 +66,13 @@ void Client::read(kvstore::Range range, OnRead done) {
     }
 }
 
-void Client::read_stale(kvstore::Range range, OnRead done, std::optional<ReplicaId> from) {
+void Client::read_stale(kvstore::Query query, OnRead done, std::optional<ReplicaId> from) {
     auto shared = std::make_shared<OnRead>(std::move(done));
-    if (!state_->submit([state = state_.get(), range = std::move(range), shared, from]() mutable {
+    if (!state_->submit([state = state_.get(), query = std::move(query), shared, from]() mutable {
             if (from) {
-                state->read(std::move(range), std::move(*shared), from);
+                state->read(std::move(query), std::move(*shared), from);
             } else {
-                state->read_from_somebody(range, *shared, state->links.size(),
+                state->read_from_somebody(query, *shared, state->links.size(),
                                           state->now_ms() + state->options.timeout_ms);
             }
         })) {
@@ -148,9 +148,9 @@ std::future<WriteResult> Client::write(kvstore::Operation operation) {
     return promise->get_future();
 }
 
-std::future<ReadResult> Client::read(kvstore::Range range) {
+std::future<ReadResult> Client::read(kvstore::Query query) {
     auto promise = std::make_shared<std::promise<ReadResult>>();
-    read(std::move(range), [promise](const ReadResult& result) { promise->set_value(result); });
+    read(std::move(query), [promise](const ReadResult& result) { promise->set_value(result); });
     return promise->get_future();
 }
 
@@ -169,14 +169,14 @@ WriteResult Client::write_sync(kvstore::Operation operation) {
     return wait_for(write(std::move(operation)), state_->thread);
 }
 
-ReadResult Client::read_sync(kvstore::Range range) {
-    return wait_for(read(std::move(range)), state_->thread);
+ReadResult Client::read_sync(kvstore::Query query) {
+    return wait_for(read(std::move(query)), state_->thread);
 }
 
-ReadResult Client::read_stale_sync(kvstore::Range range, std::optional<ReplicaId> from) {
+ReadResult Client::read_stale_sync(kvstore::Query query, std::optional<ReplicaId> from) {
     auto promise = std::make_shared<std::promise<ReadResult>>();
     read_stale(
-        std::move(range), [promise](const ReadResult& result) { promise->set_value(result); }, from);
+        std::move(query), [promise](const ReadResult& result) { promise->set_value(result); }, from);
     return wait_for(promise->get_future(), state_->thread);
 }
 

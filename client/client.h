@@ -72,10 +72,10 @@ class Client {
     // ---- Callbacks
     void write(kvstore::Operation operation, OnWrite done);
     // Linearizable.
-    void read(kvstore::Range range, OnRead done);
+    void read(kvstore::Query query, OnRead done);
     // One replica's word: `from`, or a connected one when absent. Says how old (hlc, executed); trust it as you trust
     // it.
-    void read_stale(kvstore::Range range, OnRead done, std::optional<consensus::ReplicaId> from = {});
+    void read_stale(kvstore::Query query, OnRead done, std::optional<consensus::ReplicaId> from = {});
     // One element a replica, in order of id; waits at most `timeout_ms` for the slowest.
     void status(OnStatus done, std::uint64_t timeout_ms = 2'000);
     // An operator's order, a line as in replica/control.h; needs the admin right, and for experiments a cluster with
@@ -90,12 +90,12 @@ class Client {
 
     // ---- Futures
     [[nodiscard]] std::future<WriteResult> write(kvstore::Operation operation);
-    [[nodiscard]] std::future<ReadResult> read(kvstore::Range range);
+    [[nodiscard]] std::future<ReadResult> read(kvstore::Query query);
 
     // ---- Blocking
     [[nodiscard]] WriteResult write_sync(kvstore::Operation operation);
-    [[nodiscard]] ReadResult read_sync(kvstore::Range range);
-    [[nodiscard]] ReadResult read_stale_sync(kvstore::Range range, std::optional<consensus::ReplicaId> from = {});
+    [[nodiscard]] ReadResult read_sync(kvstore::Query query);
+    [[nodiscard]] ReadResult read_stale_sync(kvstore::Query query, std::optional<consensus::ReplicaId> from = {});
     [[nodiscard]] std::vector<ReplicaStatus> status_sync(std::uint64_t timeout_ms = 2'000);
     [[nodiscard]] Result<std::string> control_sync(consensus::ReplicaId replica, std::string command);
 

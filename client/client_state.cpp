@@ -294,7 +294,7 @@ void Client::State::write(kvstore::Operation operation, OnWrite done) {
     });
 }
 
-void Client::State::read(kvstore::Range range, OnRead done, std::optional<ReplicaId> stale_from) {
+void Client::State::read(kvstore::Query query, OnRead done, std::optional<ReplicaId> stale_from) {
     const char* why = nullptr;
     if (!take_place(why)) {
         ReadResult refused;
@@ -303,7 +303,7 @@ void Client::State::read(kvstore::Range range, OnRead done, std::optional<Replic
         return;
     }
     session.read(
-        std::move(range), now_ms(),
+        std::move(query), now_ms(),
         [this, done = std::move(done)](const ReadResult& result) {
             --under_way;
             done(result);
@@ -312,14 +312,15 @@ void Client::State::read(kvstore::Range range, OnRead done, std::optional<Replic
 }
 
 // From whoever can be reached: at the start nobody knows yet who that is.
-void Client::State::read_from_somebody(const kvstore::Range& range, const OnRead& done, std::size_t attempts,
+void Client::State::read_from_somebody(const kvstore::Query& query, const OnRead& done, std::size_t attempts,
                                        std::uint64_t deadline_ms) {
     read(
-        range,
-        [this, range, done, attempts, deadline_ms](const ReadResult& result) {
-            const bool again = !result.ok && !result.denied && attempts > 1 && now_ms() < deadline_ms && !closing;
+        query,
+        [this, query, done, attempts, deadline_ms](const ReadResult& result) {
+            const bool answered = result.ok || result.status != kvstore::Status::ok;
+            const bool again = !answered && !result.denied && attempts > 1 && now_ms() < deadline_ms && !closing;
             if (again) {
-                read_from_somebody(range, done, attempts - 1, deadline_ms);
+                read_from_somebody(query, done, attempts - 1, deadline_ms);
             } else {
                 done(result);
             }

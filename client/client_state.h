@@ -55,8 +55,8 @@ struct Client::State final : LinkObserver {
     [[nodiscard]] std::string links_text() const;
 
     void write(kvstore::Operation operation, OnWrite done);
-    void read(kvstore::Range range, OnRead done, std::optional<consensus::ReplicaId> stale_from);
-    void read_from_somebody(const kvstore::Range& range, const OnRead& done, std::size_t attempts,
+    void read(kvstore::Query query, OnRead done, std::optional<consensus::ReplicaId> stale_from);
+    void read_from_somebody(const kvstore::Query& query, const OnRead& done, std::size_t attempts,
                             std::uint64_t deadline_ms);
     [[nodiscard]] consensus::ReplicaId some_replica();
     [[nodiscard]] bool take_place(const char*& why);

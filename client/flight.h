@@ -33,8 +33,9 @@ static_assert(limits::replicas_max <= 32);
 // An operation that was asked for.
 struct Asked {
     Bytes encoded;  // kvstore::encode_operations of it alone
-    bool is_range = false;
-    bool alone = false;  // must not share its envelope (its answer did not fit beside others)
+    bool is_query = false;
+    bool answers_at_length = false;  // a query, or a transaction that may hold some
+    bool alone = false;              // must not share its envelope (its answer did not fit beside others)
     std::uint64_t asked_ms = 0;
     std::uint64_t deadline_ms = 0;
     Session::OnWrite done;

@@ -77,11 +77,11 @@ void Session::write(kvstore::Operation operation, std::uint64_t now_ms, OnWrite 
     s.write(std::move(operation), now_ms + s.options.timeout_ms, std::move(done));
 }
 
-void Session::read(kvstore::Range range, std::uint64_t now_ms, OnRead done,
+void Session::read(kvstore::Query query, std::uint64_t now_ms, OnRead done,
                    std::optional<consensus::ReplicaId> stale_from) {
     State& s = *state_;
     s.now_ms = now_ms;
-    s.read(std::move(range), std::move(done), stale_from);
+    s.read(std::move(query), std::move(done), stale_from);
 }
 
 void Session::connected(consensus::ReplicaId replica, std::uint64_t now_ms) {

@@ -37,7 +37,7 @@ enum class Certainty : std::uint8_t {
 
 struct WriteResult {
     Certainty certainty = Certainty::done;
-    kvstore::Outcome outcome;                    // with done
+    kvstore::Outcome outcome;                    // with done; otherwise only a status of `invalid` says something
     std::vector<consensus::ReplicaId> replicas;  // that agreed
     std::string why;                             // otherwise
     bool denied = false;                         // unknown key or right missing
@@ -45,8 +45,12 @@ struct WriteResult {
 
 enum class ReadPath : std::uint8_t { fast, ordered, stale };
 struct ReadResult {
-    bool ok = false;
-    kvstore::RangeResult range;
+    bool ok = false;  // answered, and with Status::ok
+    // Another status than ok is an answer as well, that w replicas agree on (compacted, no_lease, ...); `invalid`
+    // without replicas: it was not asked, for what `why` says.
+    kvstore::Status status = kvstore::Status::ok;
+    Bytes result;                // see kvstore/answers.h
+    kvstore::RangeResult range;  // the same in words when a Range was asked for and found ok
     kvstore::Revision revision;  // of the store
     consensus::Height executed;
     consensus::Hlc hlc;
@@ -82,7 +86,7 @@ class Session {
     // Completions run inside receive() or tick(), once each.
     void write(kvstore::Operation operation, std::uint64_t now_ms, OnWrite done);
     // Linearizable (R1 to R4). With `stale_from`: one replica's word, as it is.
-    void read(kvstore::Range range, std::uint64_t now_ms, OnRead done,
+    void read(kvstore::Query query, std::uint64_t now_ms, OnRead done,
               std::optional<consensus::ReplicaId> stale_from = {});
 
     void connected(consensus::ReplicaId replica, std::uint64_t now_ms);

@@ -16,6 +16,7 @@ namespace {
 
 using consensus::Height;
 using consensus::ReplicaId;
+using kvstore::Status;
 
 constexpr std::size_t reads_under_way_max = 512;
 // A round ends when everybody has answered, at the latest after so many T_retry.
@@ -45,16 +46,52 @@ const wire::ReadReply& representative(const PendingRead& read, const crypto::Dig
     return *equal[std::min(w, equal.size()) - 1];
 }
 
+// Only more liars than the model allows can agree on this.
+void take_malformed(ReadResult& result) {
+    result.why = "a quorum of replicas agrees on an answer that is malformed";
+    result.integrity = true;
+}
+
+bool is_well_formed(const kvstore::Query& query, const kvstore::QueryAnswer& answer) {
+    if (answer.status == Status::compacted) {
+        return kvstore::decode_count(answer.result).has_value();
+    }
+    if (answer.status != Status::ok) {
+        return true;
+    }
+    return std::holds_alternative<kvstore::LeaseQuery>(query) ? kvstore::decode_lease_report(answer.result).has_value()
+                                                              : kvstore::decode_lock_report(answer.result).has_value();
+}
+
+void take_answer(ReadResult& result, const kvstore::Query& query, kvstore::QueryAnswer answer) {
+    if (answer.status == Status::ok && std::holds_alternative<kvstore::Range>(query)) {
+        auto range = kvstore::decode_range_result(answer.result);
+        if (!range) {
+            return take_malformed(result);
+        }
+        result.range = std::move(*range);
+    } else if (!is_well_formed(query, answer)) {
+        return take_malformed(result);
+    }
+    result.ok = answer.status == Status::ok;
+    result.status = answer.status;
+    result.denied = answer.status == Status::denied;
+    result.result = std::move(answer.result);
+    if (!result.ok) {
+        result.why = to_string(result.status);
+    }
+}
+
 }  // namespace
 
-void Session::State::read(kvstore::Range range, OnRead done, std::optional<ReplicaId> stale_from) {
+void Session::State::read(kvstore::Query query, OnRead done, std::optional<ReplicaId> stale_from) {
     ReadResult refused;
-    if (range.begin.size() > limits::key_bytes_max || (range.end && range.end->size() > limits::key_bytes_max)) {
-        refused.why = "invalid: a key has at most " + std::to_string(limits::key_bytes_max) + " bytes";
-    } else if (range.begin.empty() && !range.end) {
-        refused.why = "invalid: the key is empty";
+    if (const auto checked = kvstore::check_operation(kvstore::to_operation(query)); !checked) {
+        refused.why = "invalid: " + checked.error().message;
+        refused.status = Status::invalid;
     } else if (stale_from && stale_from->value >= quorum.n) {
         refused.why = "invalid: there is no replica " + std::to_string(stale_from->value);
+        refused.status = Status::invalid;
     } else if (closed) {
         refused.why = "the session is closed";
     }
@@ -63,7 +100,7 @@ void Session::State::read(kvstore::Range range, OnRead done, std::optional<Repli
         return;
     }
     PendingRead read;
-    read.range = std::move(range);
+    read.query = std::move(query);
     read.asked_ms = now_ms;
     read.deadline_ms = now_ms + options.timeout_ms;
     read.done = std::move(done);
@@ -94,7 +131,7 @@ void Session::State::ask(std::uint64_t nonce, PendingRead& read, ReplicaId repli
     }
     wire::Read request;
     request.nonce = nonce;
-    request.range = read.range;
+    request.query = read.query;
     request.min_executed = read.executed_min;
     request.stale = read.stale_from.has_value();
     request.want_result = request.stale || read.round != 1 || count_of(read.asked_in_full) <= quorum.f;
@@ -187,19 +224,13 @@ void Session::State::judge(std::uint64_t nonce) {
         }
         return;
     }
-    auto range = kvstore::decode_range_result(*(*whole)->result);
-    if (!range) {
-        // Only more liars than the model allows can agree on this.
-        ReadResult result;
-        result.why = "a quorum of replicas agrees on an answer that is malformed";
-        result.integrity = true;
-        finish_read(nonce, std::move(result));
-        return;
+    ReadResult result;
+    if (auto answer = kvstore::decode_query_answer(*(*whole)->result)) {
+        take_answer(result, read.query, std::move(*answer));
+    } else {
+        take_malformed(result);
     }
     const wire::ReadReply& reply = representative(read, *digest, quorum.w);
-    ReadResult result;
-    result.ok = true;
-    result.range = std::move(*range);
     result.revision = reply.revision;
     result.executed = reply.executed;
     result.hlc = reply.hlc;
@@ -237,7 +268,7 @@ void Session::State::read_in_order(std::uint64_t nonce) {
     PendingRead& read = reads.at(nonce);
     read.round = 3;
     read.finished = read.asked;
-    write(kvstore::Operation(read.range), read.deadline_ms,
+    write(kvstore::to_operation(read.query), read.deadline_ms,
           [this, nonce](const WriteResult& result) { ordered_answer(nonce, result); });
 }
 
@@ -256,19 +287,12 @@ void Session::State::ordered_answer(std::uint64_t nonce, const WriteResult& resu
         finish_read(nonce, std::move(answer));
         return;
     }
-    auto range = kvstore::decode_range_result(result.outcome.result);
-    answer.ok = range.has_value();
+    take_answer(answer, found->second.query, {result.outcome.status, result.outcome.result});
     answer.path = ReadPath::ordered;
     answer.revision = result.outcome.revision;
     answer.executed = result.outcome.height;
     answer.hlc = result.outcome.hlc;
     answer.replicas = result.replicas;
-    if (range) {
-        answer.range = std::move(*range);
-    } else {
-        answer.why = "a quorum of replicas agrees on an answer that is malformed";
-        answer.integrity = true;
-    }
     finish_read(nonce, std::move(answer));
 }
 

@@ -22,7 +22,7 @@ struct Stream {
 };
 
 struct PendingRead {
-    kvstore::Range range;
+    kvstore::Query query;
     std::uint64_t asked_ms = 0;
     std::uint64_t deadline_ms = 0;
     Session::OnRead done;
@@ -70,7 +70,7 @@ struct Session::State {
     void fail_what_waits();
 
     // ---- Reads
-    void read(kvstore::Range range, OnRead done, std::optional<consensus::ReplicaId> stale_from);
+    void read(kvstore::Query query, OnRead done, std::optional<consensus::ReplicaId> stale_from);
     void start_reads();
     void ask(std::uint64_t nonce, PendingRead& read, consensus::ReplicaId replica);
     void begin_round(std::uint64_t nonce, PendingRead& read);

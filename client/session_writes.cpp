@@ -40,57 +40,45 @@ constexpr std::uint64_t horizon_max_ms = limits::session_horizon_ms / 2;
 constexpr std::uint64_t sign_again_within_ms = limits::session_horizon_ms / 2;
 constexpr std::uint64_t idle_stream_max_ms = limits::session_horizon_ms / 2;
 constexpr std::uint64_t resend_max_ms = 2'000;
-constexpr std::size_t ranges_per_envelope_max = 16;
+constexpr std::size_t queries_per_envelope_max = 16;
 constexpr std::size_t old_streams_max = 8;
 
-std::string limit_text(const char* what, std::size_t size, std::size_t size_max) {
-    return std::string("the ") + what + " has " + std::to_string(size) + " bytes, allowed are " +
-           std::to_string(size_max);
-}
+constexpr std::size_t operations_bytes_max = limits::envelope_bytes_max - limits::envelope_overhead_bytes_max;
 
-// Empty, or what breaks a limit of every replica; found here, it is surely not applied.
-std::string refuse(const kvstore::Operation& operation) {
-    const auto key_error = [](const Bytes& key, bool may_be_empty) -> std::string {
-        if (key.empty() && !may_be_empty) {
-            return "the key is empty";
-        }
-        return key.size() > limits::key_bytes_max ? limit_text("key", key.size(), limits::key_bytes_max) : "";
-    };
-    const auto value_error = [](const Bytes& value) -> std::string {
-        return value.size() > limits::value_bytes_max ? limit_text("value", value.size(), limits::value_bytes_max) : "";
-    };
-    if (const auto* put = std::get_if<kvstore::Put>(&operation)) {
-        const std::string key = key_error(put->key, false);
-        return key.empty() ? value_error(put->value) : key;
-    }
-    if (const auto* erase = std::get_if<kvstore::Delete>(&operation)) {
-        return key_error(erase->key, false);
-    }
-    if (const auto* cas = std::get_if<kvstore::CompareAndSet>(&operation)) {
-        std::string error = key_error(cas->key, false);
-        if (error.empty() && cas->expect) {
-            error = value_error(*cas->expect);
-        }
-        return error.empty() && cas->value ? value_error(*cas->value) : error;
-    }
-    const auto& range = std::get<kvstore::Range>(operation);
-    const std::string begin = key_error(range.begin, range.end.has_value());
-    return begin.empty() && range.end ? key_error(*range.end, true) : begin;
+WriteResult refused_as_invalid(std::string why) {
+    WriteResult result{Certainty::not_applied, {}, {}, std::move(why), false};
+    result.outcome.status = Status::invalid;
+    return result;
 }
 
 }  // namespace
 
 void Session::State::write(kvstore::Operation operation, std::uint64_t deadline_ms, OnWrite done) {
-    if (std::string error = refuse(operation); !error.empty() || closed) {
-        const std::string why = closed ? "the session is closed" : "invalid: " + error;
-        writes_done.emplace_back(std::move(done),
-                                 WriteResult{Certainty::not_applied, {}, {}, "not applied: " + why, false});
+    if (closed) {
+        writes_done.emplace_back(
+            std::move(done), WriteResult{Certainty::not_applied, {}, {}, "not applied: the session is closed", false});
         return;
     }
-    const bool is_range = std::holds_alternative<kvstore::Range>(operation);
+    // What breaks a limit of every replica: found here, it is surely not applied.
+    if (const auto checked = kvstore::check_operation(operation); !checked) {
+        writes_done.emplace_back(std::move(done),
+                                 refused_as_invalid("not applied: invalid: " + checked.error().message));
+        return;
+    }
+    const bool is_query = kvstore::is_query(operation);
+    const bool answers_at_length = is_query || std::holds_alternative<kvstore::Txn>(operation);
     std::vector<kvstore::Operation> one;
     one.push_back(std::move(operation));
-    waiting.push_back(Asked{kvstore::encode_operations(one), is_range, false, now_ms, deadline_ms, std::move(done)});
+    Bytes encoded = kvstore::encode_operations(one);
+    if (encoded.size() > operations_bytes_max) {
+        writes_done.emplace_back(
+            std::move(done),
+            refused_as_invalid("not applied: invalid: the operation has " + std::to_string(encoded.size()) +
+                               " bytes in all; at most " + std::to_string(operations_bytes_max) + " are allowed"));
+        return;
+    }
+    waiting.push_back(
+        Asked{std::move(encoded), is_query, answers_at_length, false, now_ms, deadline_ms, std::move(done)});
 }
 
 // ---- Launching
@@ -152,12 +140,12 @@ void Session::State::launch_what_waits() {
 std::vector<Asked> Session::State::next_batch() {
     std::vector<Asked> batch;
     std::size_t bytes = 0;
-    const bool ranges = waiting.front().is_range;
-    const std::size_t count_max = ranges ? ranges_per_envelope_max : limits::envelope_ops_max;
+    const bool queries = waiting.front().is_query;
+    const std::size_t count_max = queries ? queries_per_envelope_max : limits::envelope_ops_max;
     while (!waiting.empty() && batch.size() < count_max) {
         Asked& next = waiting.front();
         const bool fits = batch.empty() || bytes + next.encoded.size() <= options.envelope_bytes_target;
-        if (next.is_range != ranges || !fits || (next.alone && !batch.empty())) {
+        if (next.is_query != queries || !fits || (next.alone && !batch.empty())) {
             break;
         }
         bytes += next.encoded.size();
@@ -184,7 +172,7 @@ void Session::State::launch(std::vector<Asked> batch) {
     flight.slots.reserve(batch.size());
     for (Asked& asked : batch) {
         flight.operations.insert(flight.operations.end(), asked.encoded.begin(), asked.encoded.end());
-        if (!asked.is_range) {
+        if (!asked.answers_at_length) {
             Bytes().swap(asked.encoded);
         }
         flight.slots.push_back(Slot{std::move(asked), Ballot(quorum.n)});
@@ -331,7 +319,13 @@ void Session::State::on_agreed(Stream& stream, Flight& flight, Slot& slot, const
     switch (outcome.status) {
         case Status::ok:
         case Status::not_found:
-        case Status::mismatch: {
+        case Status::mismatch:
+        case Status::compacted:
+        case Status::future_revision:
+        case Status::no_lease:
+        case Status::fenced:
+        case Status::no_lock:
+        case Status::exhausted: {
             settle(flight, slot, {Certainty::done, outcome, members_of(agreed.replicas), "", false});
             return;
         }
@@ -345,7 +339,14 @@ void Session::State::on_agreed(Stream& stream, Flight& flight, Slot& slot, const
                    {Certainty::not_applied, outcome, members_of(agreed.replicas),
                     "not applied: this client has no right to do that", true});
             return;
-        case Status::too_large: ask_again_alone(slot, flight); return;
+        case Status::too_large:
+            // A query finds room in another block; a transaction, alone in its envelope, may still be too large.
+            if (slot.asked.is_query || (slot.asked.answers_at_length && !slot.asked.alone)) {
+                ask_again_alone(slot, flight);
+            } else {
+                settle(flight, slot, {Certainty::done, outcome, members_of(agreed.replicas), "", false});
+            }
+            return;
         case Status::expired:
         case Status::beyond_horizon:
         case Status::window:
@@ -379,7 +380,8 @@ void Session::State::on_not_executed(Stream& stream, Flight& flight, Slot& slot,
     flight.sign_again = true;
 }
 
-// Its answer did not fit beside others'. A range changes nothing, so it may be asked again under a new number.
+// Its answer did not fit beside others'. It changed nothing (a transaction that does not fit neither), so it may be
+// asked again under a new number.
 void Session::State::ask_again_alone(Slot& slot, Flight& flight) {
     Asked again = std::move(slot.asked);
     again.alone = true;

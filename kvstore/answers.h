@@ -32,7 +32,7 @@ struct Item {
     Revision created;           // of the put that created it
     std::uint64_t version = 0;  // number of changes since it was created, from 1; 0 in a history: it was deleted
     consensus::Hlc timestamp;
-    LeaseId lease;
+    LeaseId lease{};
     friend bool operator==(const Item&, const Item&) = default;
 };
 // Most keys that one count_only request counts. When the range holds more, `more` is set and the only item is the last

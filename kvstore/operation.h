@@ -45,22 +45,22 @@ struct Fence {
 struct Put {
     Bytes key;
     Bytes value;
-    LeaseId lease;             // 0: none; a put without one detaches the key from the one it had
+    LeaseId lease{};           // 0: none; a put without one detaches the key from the one it had
     std::uint64_t ttl_ms = 0;  // not 0: a new lease of its own, whose id is the result (encode_lease_id)
-    std::optional<Fence> fence;
+    std::optional<Fence> fence{};
 };
 // Of one key, or of all in [key, end) at one revision, at most limits::delete_keys_max of them.
 struct Delete {
     Bytes key;
-    std::optional<Bytes> end;  // exclusive; empty means "to the end"
-    std::optional<Fence> fence;
+    std::optional<Bytes> end{};  // exclusive; empty means "to the end"
+    std::optional<Fence> fence{};
 };
 // Compare and set: `expect` absent means the key must not exist; `value` absent means delete.
 struct CompareAndSet {
     Bytes key;
     std::optional<Bytes> expect;
     std::optional<Bytes> value;
-    std::optional<Fence> fence;
+    std::optional<Fence> fence{};
 };
 // A read; as an operation it takes its place in the order of writes (rule R4).
 struct Range {
@@ -71,8 +71,8 @@ struct Range {
     bool keys_only = false;
     bool count_only = false;
     // The state as of a revision, or of the newest one whose timestamp is not later than a time; not both.
-    std::optional<Revision> revision;
-    std::optional<consensus::Hlc> at;
+    std::optional<Revision> revision{};
+    std::optional<consensus::Hlc> at{};
     // Of a single key: its versions, newest first, also those that say that it was deleted; with `revision` from there.
     bool history = false;
 };
@@ -124,8 +124,8 @@ struct Compact {
 };
 
 struct LeaseQuery {
-    LeaseId lease;            // 0: which leases there are
-    LeaseId after;            // of the list: from the one behind this on
+    LeaseId lease{};          // 0: which leases there are
+    LeaseId after{};          // of the list: from the one behind this on
     std::uint32_t limit = 0;  // of leases, or of the keys attached to one; 0: as many as a page holds
 };
 struct LockQuery {

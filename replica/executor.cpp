@@ -121,7 +121,7 @@ void Executor::handle(ReadTask& task) {
         return;
     }
     Result<kvstore::ReadAnswer> answer =
-        failed_ ? Result<kvstore::ReadAnswer>(tl::unexpected(recovering())) : machine_.read(task.request.range);
+        failed_ ? Result<kvstore::ReadAnswer>(tl::unexpected(recovering())) : machine_.read(task.request.query);
     if (!answer && answer.error().code == Errc::corrupted) {
         state_failed("the state cannot be read", answer.error());
         answer = tl::unexpected(recovering());

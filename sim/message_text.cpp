@@ -62,7 +62,8 @@ struct ClientText {
     }
     void operator()(const wire::Read& read) {
         out.kind = "READ";
-        out.detail = string_of(read.range.begin);
+        const auto* range = std::get_if<kvstore::Range>(&read.query);
+        out.detail = range != nullptr ? string_of(range->begin) : "leases or locks";
     }
     void operator()(const wire::Welcome& welcome) {
         out.kind = "WELCOME";

@@ -198,7 +198,9 @@ bool SimReplica::holds_all(const ModelState& model) const {
     kvstore::Range everything;
     everything.end = Bytes();
     const auto answer = machine_->read(everything);
-    return answer && answer->result == kvstore::encode_range_result(model.read(everything, model.revision()));
+    return answer && answer->result == kvstore::encode_query_answer(
+                                           {kvstore::Status::ok,
+                                            kvstore::encode_range_result(model.read(everything, model.revision()))});
 }
 
 consensus::Height SimReplica::executed() const {
@@ -520,7 +522,7 @@ void SimReplica::read(LinkId link, wire::Read request, consensus::Height lock) {
         const auto client = links_.find(link);
         const bool allowed = client != links_.end() && machine_->may_read(client->second);
         Result<kvstore::ReadAnswer> answer =
-            allowed ? machine_->read(request.range) : fail(Errc::permission, "no right to read");
+            allowed ? machine_->read(request.query) : fail(Errc::permission, "no right to read");
         if (!answer && answer.error().code != Errc::permission && answer.error().code != Errc::invalid_argument) {
             return state_failed("read", answer.error());
         }

@@ -21,7 +21,7 @@ struct Submit {  // 5
 };
 struct Read {                 // 7
     std::uint64_t nonce = 0;  // chosen by the client; the answer repeats it
-    kvstore::Range range;
+    kvstore::Query query;
     consensus::Height min_executed;  // answer only from this height on (R4's retry)
     bool want_result = true;         // false: the digest is enough
     bool stale = false;              // answer at once from what is executed, no target
@@ -92,7 +92,7 @@ struct ReadReply {  // 8
     consensus::ReplicaId replica;
     std::uint64_t nonce = 0;
     crypto::Digest digest;        // H("read", result)
-    std::optional<Bytes> result;  // encoded RangeResult
+    std::optional<Bytes> result;  // encoded QueryAnswer
     kvstore::Revision revision;   // of the store at `executed`
     consensus::Height executed;   // exec_h
     consensus::Height lock;       // lock_h

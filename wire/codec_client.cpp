@@ -16,7 +16,7 @@ void fill(v1::ClientFrame& out, const Submit& message) {
 void fill(v1::ClientFrame& out, const Read& message) {
     v1::Read& read = *out.mutable_read();
     read.set_nonce(message.nonce);
-    assign(read.mutable_range(), kvstore::encode_range(message.range));
+    assign(read.mutable_query(), kvstore::encode_query(message.query));
     read.set_min_executed(message.min_executed.value);
     read.set_want_result(message.want_result);
     read.set_stale(message.stale);
@@ -51,13 +51,13 @@ Result<ClientMessage> read_from(const v1::Read& in) {
     if (in.min_executed() > limits::height_max) {
         return malformed("READ", "a height out of range");
     }
-    auto range = kvstore::decode_range(view(in.range()));
-    if (!range) {
-        return inside("READ", range.error());
+    auto query = kvstore::decode_query(view(in.query()));
+    if (!query) {
+        return inside("READ", query.error());
     }
     Read read;
     read.nonce = in.nonce();
-    read.range = std::move(*range);
+    read.query = std::move(*query);
     read.min_executed = consensus::Height(in.min_executed());
     read.want_result = in.want_result();
     read.stale = in.stale();

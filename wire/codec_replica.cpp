@@ -129,7 +129,7 @@ Result<OutcomeReply> outcome_from(const v1::OutcomeReply& in) {
         return reply;
     }
     const v1::Outcome& outcome = in.outcome();
-    if (outcome.status() > static_cast<std::uint32_t>(kvstore::Status::too_large)) {
+    if (outcome.status() > 0xFF || !kvstore::is_status(static_cast<std::uint8_t>(outcome.status()))) {
         return malformed("REPLY", "an unknown status");
     }
     if (!view_ok(outcome.view()) || !height_ok(outcome.height())) {

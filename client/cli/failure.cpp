@@ -32,14 +32,31 @@ Failure refusal_of(kvstore::Status status) {
         case Status::mismatch:
             return {Exit::negative, "comparison_failed", "comparison failed: the key has another value"};
         case Status::invalid: return {Exit::usage, "bad_input", "the cluster refused the operation as invalid"};
+        case Status::compacted:
+            return {Exit::negative, "compacted", "that revision is compacted: the store does not know it any more"};
+        case Status::future_revision: return {Exit::negative, "future_revision", "that revision was not reached yet"};
+        case Status::no_lease:
+            return {Exit::negative, "no_lease",
+                    "there is no such lease of this client: it never was, was revoked, or has expired"};
+        case Status::fenced:
+            return {Exit::negative, "fenced",
+                    "fenced: a newer token of that lock was given out, so nothing was changed"};
+        case Status::no_lock:
+            return {Exit::negative, "no_lock",
+                    "there is no such lock or fencing token, or the lease does not wait for that lock"};
+        case Status::exhausted:
+            return {Exit::negative, "exhausted",
+                    "there are too many: leases of this client, keys of that lease, or waiters for that lock"};
+        case Status::too_large:
+            return {Exit::negative, "too_large",
+                    "the range has too many keys, or its answer is too long, for one operation: nothing was changed"};
         case Status::denied:
             return {Exit::not_allowed, "not_allowed", "this client lacks the right; use --as or --key to name another"};
         case Status::ok:
         case Status::expired:
         case Status::beyond_horizon:
         case Status::window:
-        case Status::no_session:
-        case Status::too_large: break;
+        case Status::no_session: break;
     }
     return {Exit::not_applied, "unavailable", definitely_not_applied("the cluster did not execute it (" + name + ")")};
 }

@@ -5,20 +5,17 @@
 #include <mutex>
 #include <set>
 
+#include "config/assert.h"
+
 namespace loyal::cli {
 
 namespace {
 
 const Bytes& key_of(const kvstore::Operation& operation) {
-    return std::visit(
-        [](const auto& kind) -> const Bytes& {
-            if constexpr (requires { kind.key; }) {
-                return kind.key;
-            } else {
-                return kind.begin;
-            }
-        },
-        operation);
+    const auto* put = std::get_if<kvstore::Put>(&operation);
+    LOYAL_ASSERT(put != nullptr || std::holds_alternative<kvstore::Delete>(operation),
+                 "the pipeline keeps the order of puts and deletes");
+    return put != nullptr ? put->key : std::get<kvstore::Delete>(operation).key;
 }
 
 std::size_t size_of(const kvstore::Operation& operation) {

@@ -28,7 +28,7 @@ class WritePipeline {
     WritePipeline(const WritePipeline&) = delete;
     WritePipeline& operator=(const WritePipeline&) = delete;
 
-    // Waits for room. False, and not sent, once an operation has failed.
+    // A put, or a delete of one key (asserted). Waits for room. False, and not sent, once an operation has failed.
     bool submit(kvstore::Operation operation, std::uint64_t tag);
     [[nodiscard]] bool failed() const;
     // Answered so far.

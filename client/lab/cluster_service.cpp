@@ -23,7 +23,13 @@ Ending ending_of(const client::WriteResult& result) {
                 case kvstore::Status::window:
                 case kvstore::Status::no_session:
                 case kvstore::Status::denied:
-                case kvstore::Status::too_large: ending.status = Operation::Status::fail; break;
+                case kvstore::Status::too_large:
+                case kvstore::Status::compacted:
+                case kvstore::Status::future_revision:
+                case kvstore::Status::no_lease:
+                case kvstore::Status::fenced:
+                case kvstore::Status::no_lock:
+                case kvstore::Status::exhausted: ending.status = Operation::Status::fail; break;
             }
             break;
     }

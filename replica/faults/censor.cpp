@@ -19,16 +19,38 @@ struct Victim {
     Bytes key_prefix;  // empty: a client is meant
 };
 
-const Bytes& key_of(const kvstore::Operation& operation) {
-    return std::visit(
-        [](const auto& each) -> const Bytes& {
-            if constexpr (std::is_same_v<std::decay_t<decltype(each)>, kvstore::Range>) {
-                return each.begin;
-            } else {
-                return each.key;
+// Keys and names of locks that an operation speaks of.
+struct KeysOf {
+    std::vector<Bytes>& keys;
+
+    void operator()(const kvstore::Put& put) const { keys.push_back(put.key); }
+    void operator()(const kvstore::Delete& erase) const { keys.push_back(erase.key); }
+    void operator()(const kvstore::CompareAndSet& cas) const { keys.push_back(cas.key); }
+    void operator()(const kvstore::Range& range) const { keys.push_back(range.begin); }
+    void operator()(const kvstore::Txn& txn) const {
+        for (const kvstore::Compare& compare : txn.compares) {
+            keys.push_back(compare.key);
+        }
+        for (const auto* branch : {&txn.then, &txn.otherwise}) {
+            for (const kvstore::TxnOperation& operation : *branch) {
+                std::visit(*this, operation);
             }
-        },
-        operation);
+        }
+    }
+    void operator()(const kvstore::LockAcquire& acquire) const { keys.push_back(acquire.name); }
+    void operator()(const kvstore::LockRelease& release) const { keys.push_back(release.name); }
+    void operator()(const kvstore::LockQuery& query) const { keys.push_back(query.name); }
+    void operator()(const kvstore::LeaseGrant&) const {}
+    void operator()(const kvstore::LeaseRevoke&) const {}
+    void operator()(const kvstore::LeaseKeepAlive&) const {}
+    void operator()(const kvstore::LeaseQuery&) const {}
+    void operator()(const kvstore::Compact&) const {}
+};
+
+std::vector<Bytes> keys_of(const kvstore::Operation& operation) {
+    std::vector<Bytes> keys;
+    std::visit(KeysOf{keys}, operation);
+    return keys;
 }
 
 class Censor final : public FaultModel {
@@ -45,7 +67,7 @@ class Censor final : public FaultModel {
         return relay != nullptr && is_victims(relay->envelope) ? std::vector<PeerSend>() : one(std::move(send));
     }
     [[nodiscard]] bool from_client(const consensus::ClientId& client, const wire::Read& request) override {
-        return !victim_.clients.contains(client) && !is_victims(request.range.begin);
+        return !victim_.clients.contains(client) && !touches_victim(kvstore::to_operation(request.query));
     }
 
  private:
@@ -58,10 +80,12 @@ class Censor final : public FaultModel {
             return true;
         }
         const auto operations = kvstore::decode_operations(envelope.operations, envelope.count);
-        const auto touches_victim = [this](const kvstore::Operation& operation) {
-            return is_victims(key_of(operation));
-        };
-        return operations && std::any_of(operations->begin(), operations->end(), touches_victim);
+        return operations && std::any_of(operations->begin(), operations->end(),
+                                         [this](const auto& operation) { return touches_victim(operation); });
+    }
+    [[nodiscard]] bool touches_victim(const kvstore::Operation& operation) const {
+        const std::vector<Bytes> keys = keys_of(operation);
+        return std::any_of(keys.begin(), keys.end(), [this](const Bytes& key) { return is_victims(key); });
     }
     Victim victim_;
 };

@@ -14,6 +14,7 @@ namespace {
 
 using kvstore::Item;
 using kvstore::Outcome;
+using kvstore::QueryAnswer;
 using kvstore::RangeResult;
 using kvstore::Status;
 
@@ -51,6 +52,7 @@ class LieToClients final : public FaultModel {
     }
     [[nodiscard]] static Outcome false_outcome(Outcome outcome);
     [[nodiscard]] RangeResult false_range(RangeResult range, std::uint64_t draw);
+    [[nodiscard]] QueryAnswer false_answer(QueryAnswer answer, std::uint64_t draw);
 
     consensus::ReplicaId self_;
     ClientSet victims_;
@@ -115,13 +117,29 @@ RangeResult LieToClients::false_range(RangeResult range, std::uint64_t draw) {
     return range;
 }
 
+QueryAnswer LieToClients::false_answer(QueryAnswer answer, std::uint64_t draw) {
+    if (answer.status != Status::ok) {
+        return {Status::ok,
+                kvstore::encode_range_result({})};  // there is nothing, instead of "not any more" or "not yet"
+    }
+    if (const auto range = kvstore::decode_range_result(answer.result)) {
+        answer.result = kvstore::encode_range_result(false_range(*range, draw));
+    } else if (auto lock = kvstore::decode_lock_report(answer.result)) {
+        lock->token += 1;
+        lock->queue.clear();  // it is free
+        answer.result = kvstore::encode_lock_report(*lock);
+    } else {
+        answer = {Status::no_lease, {}};
+    }
+    return answer;
+}
+
 void LieToClients::distort(wire::ReadReply& message) {
     message.hlc = consensus::Hlc(message.hlc.wall_ms() + an_hour_ms, message.hlc.counter());
     const crypto::Digest honest = message.digest;
     if (message.result) {
-        if (auto range = kvstore::decode_range_result(*message.result)) {
-            const RangeResult lie = false_range(*range, mix(honest.bytes[0]));
-            message.result = kvstore::encode_range_result(lie);
+        if (const auto answer = kvstore::decode_query_answer(*message.result)) {
+            message.result = kvstore::encode_query_answer(false_answer(*answer, mix(honest.bytes[0])));
             message.digest = crypto::digest_of("read", *message.result);
         }
     }

@@ -33,7 +33,7 @@ class StaleReads final : public FaultModel {
 
 bool StaleReads::from_client(const consensus::ClientId& client, const wire::Read& request) {
     const ReadKey key{client, request.nonce};
-    if (open_.insert_or_assign(key, kvstore::encode_range(request.range)).second) {
+    if (open_.insert_or_assign(key, kvstore::encode_query(request.query)).second) {
         open_order_.push_back(key);
     }
     if (open_order_.size() > open_reads_max) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "config/assert.h"
 #include "config/limits.h"
 
 namespace loyal::sim {
@@ -60,6 +61,7 @@ ModelState::Expected ModelState::apply(const kvstore::Operation& operation, cons
             write(cas->key, cas->value, hlc);
         }
     } else {
+        LOYAL_ASSERT(std::holds_alternative<Range>(operation), "the simulator's clients issue nothing else");
         expected.range = read(std::get<Range>(operation), revision_);
     }
     expected.revision = revision_;

@@ -1,27 +1,40 @@
-// Operations, ranges and range results as clients and replicas send them: no input crashes a decoder, and what is
+// Operations, queries and what answers them, as clients and replicas send them: no input crashes a decoder, and what is
 // accepted re-encodes to the same bytes.
 #include <cstdlib>
 
 #include "kvstore/operation.h"
 
+namespace {
+
+using namespace loyal::kvstore;
+
+template <class Decoded, class Encode>
+void expect_same(loyal::ByteView bytes, const Decoded& decoded, Encode encode) {
+    if (!decoded) {
+        return;
+    }
+    const loyal::Bytes encoded = encode(*decoded);
+    if (encoded.size() != bytes.size() || !std::equal(encoded.begin(), encoded.end(), bytes.begin())) {
+        std::abort();
+    }
+}
+
+}  // namespace
+
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-    using namespace loyal::kvstore;
     if (size == 0) {
         return 0;
     }
     const std::size_t count = data[0];
     const loyal::ByteView bytes(data + 1, size - 1);
-    const auto same = [&](const loyal::Bytes& encoded) {
-        return encoded.size() == bytes.size() && std::equal(encoded.begin(), encoded.end(), bytes.begin());
-    };
-    if (const auto operations = decode_operations(bytes, count); operations && !same(encode_operations(*operations))) {
-        std::abort();
-    }
-    if (const auto range = decode_range(bytes); range && !same(encode_range(*range))) {
-        std::abort();
-    }
-    if (const auto result = decode_range_result(bytes); result && !same(encode_range_result(*result))) {
-        std::abort();
-    }
+    expect_same(bytes, decode_operations(bytes, count), encode_operations);
+    expect_same(bytes, decode_query(bytes), encode_query);
+    expect_same(bytes, decode_query_answer(bytes), encode_query_answer);
+    expect_same(bytes, decode_range_result(bytes), encode_range_result);
+    expect_same(bytes, decode_count(bytes), encode_count);
+    expect_same(bytes, decode_lock_place(bytes), encode_lock_place);
+    expect_same(bytes, decode_lease_report(bytes), encode_lease_report);
+    expect_same(bytes, decode_lock_report(bytes), encode_lock_report);
+    expect_same(bytes, decode_txn_result(bytes), encode_txn_result);
     return 0;
 }

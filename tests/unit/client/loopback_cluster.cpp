@@ -212,14 +212,14 @@ struct LoopbackCluster::State {
     }
     void answer(std::size_t index, const LinkPtr& link, const wire::Read& question) {
         kvstore::RangeResult result;
-        if (const auto found = data.find(question.range.begin); found != data.end()) {
+        if (const auto found = data.find(std::get<kvstore::Range>(question.query).begin); found != data.end()) {
             result.items.push_back({found->first, found->second, {}, {}, 1, {}});
             result.count = 1;
         }
         wire::ReadReply reply;
         reply.replica = id(index);
         reply.nonce = question.nonce;
-        reply.result = kvstore::encode_range_result(result);
+        reply.result = kvstore::encode_query_answer({kvstore::Status::ok, kvstore::encode_range_result(result)});
         reply.digest = crypto::digest_of("read", *reply.result);
         if (!question.want_result) {
             reply.result.reset();

@@ -71,7 +71,9 @@ class Restore : public testing::Test {
         const auto answer = (*machine)->read(all);
         EXPECT_TRUE(answer) << answer.error().message;
         std::map<std::string, kvstore::Item> items;
-        const auto range = kvstore::decode_range_result(answer->result);
+        const auto range = kvstore::decode_query_answer(answer->result).and_then([](const auto& each) {
+            return kvstore::decode_range_result(each.result);
+        });
         EXPECT_TRUE(range);
         for (const kvstore::Item& item : range->items) {
             const std::string key = string_of(item.key);

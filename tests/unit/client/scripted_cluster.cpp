@@ -57,11 +57,11 @@ std::size_t ScriptedCluster::write(kvstore::Operation operation) {
     return index;
 }
 
-std::size_t ScriptedCluster::read(kvstore::Range range, std::optional<ReplicaId> stale_from) {
+std::size_t ScriptedCluster::read(kvstore::Query query, std::optional<ReplicaId> stale_from) {
     const std::size_t index = reads.size();
     reads.emplace_back();
     session.read(
-        std::move(range), now_ms,
+        std::move(query), now_ms,
         [this, index](const ReadResult& result) {
             if (reads[index]) {
                 throw std::logic_error("a read completed twice");
@@ -175,6 +175,12 @@ Bytes ScriptedCluster::value_result(std::string_view key, std::string_view value
 
 void ScriptedCluster::answer_read(std::size_t from, const wire::Read& read, const Bytes& result, std::uint64_t executed,
                                   std::uint64_t lock, bool full) {
+    answer_query(from, read, {kvstore::Status::ok, result}, executed, lock, full);
+}
+
+void ScriptedCluster::answer_query(std::size_t from, const wire::Read& read, const kvstore::QueryAnswer& answer,
+                                   std::uint64_t executed, std::uint64_t lock, bool full) {
+    const Bytes result = kvstore::encode_query_answer(answer);
     wire::ReadReply reply;
     reply.replica = ReplicaId(static_cast<std::uint16_t>(from));
     reply.nonce = read.nonce;

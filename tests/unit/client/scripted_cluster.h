@@ -29,7 +29,7 @@ class ScriptedCluster {
 
     // ---- The client's side
     std::size_t write(kvstore::Operation operation);  // index into `writes`
-    std::size_t read(kvstore::Range range, std::optional<ReplicaId> stale_from = {});
+    std::size_t read(kvstore::Query query, std::optional<ReplicaId> stale_from = {});
     std::vector<std::optional<WriteResult>> writes;
     std::vector<std::optional<ReadResult>> reads;
 
@@ -62,8 +62,11 @@ class ScriptedCluster {
     void refuse(std::size_t from, const consensus::Envelope& envelope, wire::RefusalCode code);
     void refuse_read(std::size_t from, const wire::Read& read, wire::RefusalCode code);
     [[nodiscard]] static Bytes value_result(std::string_view key, std::string_view value);
+    // With Status::ok, and with any other.
     void answer_read(std::size_t from, const wire::Read& read, const Bytes& result, std::uint64_t executed,
                      std::uint64_t lock, bool full = true);
+    void answer_query(std::size_t from, const wire::Read& read, const kvstore::QueryAnswer& answer,
+                      std::uint64_t executed, std::uint64_t lock, bool full = true);
 
     consensus::Membership membership;
     crypto::Identity identity;

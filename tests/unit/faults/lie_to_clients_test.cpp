@@ -24,6 +24,11 @@ class LieToClientsTest : public FaultTest {
         reply.outcomes.push_back({outcome.seq, outcome, kvstore::outcome_digest(outcome)});
         return reply;
     }
+    [[nodiscard]] static Result<RangeResult> range_of(const wire::ReadReply& reply) {
+        return kvstore::decode_query_answer(*reply.result).and_then([](const kvstore::QueryAnswer& answer) {
+            return kvstore::decode_range_result(answer.result);
+        });
+    }
     [[nodiscard]] static wire::ReadReply read_of(const std::string& value, std::uint64_t revision) {
         RangeResult range;
         range.items.push_back({bytes_of("k"), bytes_of(value), kvstore::Revision(revision), kvstore::Revision(1),
@@ -31,7 +36,7 @@ class LieToClientsTest : public FaultTest {
         range.count = 1;
         wire::ReadReply reply;
         reply.nonce = 77;
-        reply.result = kvstore::encode_range_result(range);
+        reply.result = kvstore::encode_query_answer({Status::ok, kvstore::encode_range_result(range)});
         reply.digest = crypto::digest_of("read", *reply.result);
         return reply;
     }
@@ -63,7 +68,7 @@ TEST_F(LieToClientsTest, reads_never_tell_the_truth_and_carry_their_own_digest) 
         EXPECT_EQ(lie.nonce, honest.nonce);
         EXPECT_NE(lie.digest, honest.digest);
         if (lie.result) {
-            EXPECT_TRUE(kvstore::decode_range_result(*lie.result).has_value());
+            EXPECT_TRUE(range_of(lie).has_value());
             EXPECT_EQ(lie.digest, crypto::digest_of("read", *lie.result));
         }
     }
@@ -75,7 +80,7 @@ TEST_F(LieToClientsTest, an_old_value_is_told_for_a_new_one) {
     std::size_t stale = 0;
     for (int i = 0; i < 20; ++i) {
         const auto lie = told(*liar, read_of("new" + std::to_string(i), 2));
-        const auto range = lie.result ? kvstore::decode_range_result(*lie.result) : Result<RangeResult>();
+        const auto range = lie.result ? range_of(lie) : Result<RangeResult>();
         stale += range && !range->items.empty() && range->items.front().value == bytes_of("old") ? 1U : 0U;
     }
     EXPECT_GT(stale, 0U);

@@ -66,7 +66,9 @@ TEST_F(PrimariesTest, a_censor_leaves_out_its_victims_requests_as_primary_and_as
         EXPECT_TRUE(fault->submit(admitted("secret/1", 1)).empty()) << line;
         EXPECT_TRUE(fault->to_peer({replica(1), consensus::Relay{envelope("secret/1", 1)}}).empty()) << line;
         wire::Read read;
-        read.range.begin = bytes_of("secret/1");
+        kvstore::Range range;
+        range.begin = bytes_of("secret/1");
+        read.query = range;
         EXPECT_FALSE(fault->from_client(client_, read)) << line;
     }
     const auto fault = make("censor=secret");
@@ -131,7 +133,9 @@ TEST_F(PrimariesTest, a_wrong_executor_falsifies_each_outcome_once_and_as_others
     kvstore::Outcome outcome;
     outcome.seq = consensus::Seq(3);
     outcome.revision = kvstore::Revision(9);
-    kvstore::ExecutedBlock block{Height(4), {}, {}, {{client_, consensus::SessionId(1), {outcome}}}};
+    kvstore::ExecutedBlock block;
+    block.height = Height(4);
+    block.replies = {{client_, consensus::SessionId(1), {outcome}}};
     kvstore::ExecutedBlock same = block;
     one->executed(block);
     other->executed(same);

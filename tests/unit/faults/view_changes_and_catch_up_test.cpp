@@ -180,7 +180,9 @@ TEST_F(ViewChangesTest, a_stale_reader_answers_what_it_answered_first_as_of_now)
     const auto ask = [&](std::uint64_t nonce, const char* key, const char* truth, std::uint64_t executed) {
         wire::Read read;
         read.nonce = nonce;
-        read.range.begin = bytes_of(key);
+        kvstore::Range range;
+        range.begin = bytes_of(key);
+        read.query = range;
         EXPECT_TRUE(fault->from_client(client_, read));
         wire::ReadReply reply;
         reply.nonce = nonce;

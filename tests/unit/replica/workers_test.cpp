@@ -254,7 +254,7 @@ struct FakeMachine final : kvstore::StateMachine {
     [[nodiscard]] Result<kvstore::AdmissionResult> admit(const consensus::Envelope&) const override {
         return kvstore::AdmissionResult{};
     }
-    [[nodiscard]] Result<kvstore::ReadAnswer> read(const kvstore::Range&) const override {
+    [[nodiscard]] Result<kvstore::ReadAnswer> read(const kvstore::Query&) const override {
         kvstore::ReadAnswer answer;
         answer.executed = height;
         if (damaged) {
@@ -262,6 +262,11 @@ struct FakeMachine final : kvstore::StateMachine {
         }
         return answer;
     }
+    [[nodiscard]] Result<kvstore::ChangePage> changes(const kvstore::ChangeQuery&) const override {
+        return kvstore::ChangePage{};
+    }
+    [[nodiscard]] kvstore::Revision compacted() const override { return {}; }
+    [[nodiscard]] std::optional<consensus::Hlc> due() const override { return {}; }
     [[nodiscard]] bool may_read(const consensus::ClientId& client) const override { return client.bytes[0] == 1; }
     [[nodiscard]] Height executed() const override { return height; }
     [[nodiscard]] consensus::BlockRef executed_block() const override { return {executed(), {}}; }

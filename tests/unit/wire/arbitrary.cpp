@@ -218,13 +218,26 @@ kvstore::Range any_range() {
     range.reverse = coin();
     range.keys_only = coin();
     range.count_only = coin();
+    if (coin()) {
+        range.revision = kvstore::Revision(pick<std::uint64_t>(1, 1'000'000));
+    } else if (coin()) {
+        range.at = consensus::Hlc(pick<std::uint64_t>(1, 1'000'000), 0);
+    }
     return range;
+}
+
+kvstore::Query any_query() {
+    switch (kind(2)) {
+        case 0: return kvstore::LeaseQuery{{}, kvstore::LeaseId(number()), 3};
+        case 1: return kvstore::LockQuery{bytes_of("name")};
+        default: return any_range();
+    }
 }
 
 ClientMessage any_client_message() {
     switch (kind(5)) {
         case 0: return Submit{any_envelope()};
-        case 1: return Read{number(), any_range(), any_height(), coin(), coin()};
+        case 1: return Read{number(), any_query(), any_height(), coin(), coin()};
         case 2: return StatusRequest{number()};
         case 3: return CheckpointAsk{number()};
         case 4: return StateAsk{number(), any_state_request()};
@@ -353,9 +366,7 @@ bool equal(const Submit& a, const Submit& b) {
 }
 bool equal(const Read& a, const Read& b) {
     return a.nonce == b.nonce && a.min_executed == b.min_executed && a.want_result == b.want_result &&
-           a.stale == b.stale && a.range.begin == b.range.begin && a.range.end == b.range.end &&
-           a.range.limit == b.range.limit && a.range.reverse == b.range.reverse &&
-           a.range.keys_only == b.range.keys_only && a.range.count_only == b.range.count_only;
+           a.stale == b.stale && kvstore::encode_query(a.query) == kvstore::encode_query(b.query);
 }
 bool equal(const StatusRequest& a, const StatusRequest& b) {
     return a.nonce == b.nonce;

@@ -26,6 +26,7 @@ namespace loyal::wire::test {
 [[nodiscard]] consensus::PeerMessage any_peer_message();
 
 [[nodiscard]] kvstore::Range any_range();
+[[nodiscard]] kvstore::Query any_query();
 [[nodiscard]] ClientMessage any_client_message();
 [[nodiscard]] kvstore::Outcome any_outcome();
 [[nodiscard]] ReplicaMessage any_replica_message();

@@ -56,13 +56,13 @@ TEST(CodecClient, bounds_are_checked) {
     EXPECT_TRUE(decode(frame));
     frame.mutable_control()->set_command(std::string(limits::control_command_bytes_max + 1, 'x'));
     EXPECT_FALSE(decode(frame));
-    const Bytes range = kvstore::encode_range({{'k'}, {}, 0, false, false, false});
-    frame.mutable_read()->set_range(string_of(range));
+    const Bytes query = kvstore::encode_query(kvstore::Range{{'k'}, {}, 0, false, false, false});
+    frame.mutable_read()->set_query(string_of(query));
     EXPECT_TRUE(decode(frame));
     frame.mutable_read()->set_min_executed(limits::height_max + 1);
     EXPECT_FALSE(decode(frame));
     frame.mutable_read()->set_min_executed(0);
-    frame.mutable_read()->set_range("");
+    frame.mutable_read()->set_query("");
     EXPECT_FALSE(decode(frame));
 }
 

@@ -139,6 +139,8 @@ std::map<std::string, ClientMessage> client_examples() {
     return {
         {"submit", Submit{example_envelope()}},
         {"read", Read{6, range, Height(40), true, false}},
+        {"read_leases", Read{7, kvstore::LeaseQuery{{}, kvstore::LeaseId(12), 100}, Height(40), true, false}},
+        {"read_lock", Read{8, kvstore::LockQuery{bytes_of("name")}, Height(40), false, false}},
         {"status_request", StatusRequest{8}},
         {"control", Control{9, "equivocate"}},
         {"checkpoint_ask", CheckpointAsk{10}},
@@ -157,10 +159,10 @@ std::map<std::string, ReplicaMessage> replica_examples() {
     ReadReply read;
     read.replica = ReplicaId(1);
     read.nonce = 6;
-    read.result = kvstore::encode_range_result(
-        {{{bytes_of("a1"), bytes_of("v"), kvstore::Revision(7), kvstore::Revision(6), 2, Hlc(1'700'000'000'000, 3)}},
-         false,
-         1});
+    const kvstore::Item item{
+        bytes_of("a1"),      bytes_of("v"), kvstore::Revision(7), kvstore::Revision(6), 2, Hlc(1'700'000'000'000, 3),
+        kvstore::LeaseId(12)};
+    read.result = kvstore::encode_query_answer({kvstore::Status::ok, kvstore::encode_range_result({{item}, false, 1})});
     read.digest = crypto::digest_of("read", *read.result);
     read.revision = kvstore::Revision(101);
     read.executed = Height(40);
