@@ -88,6 +88,13 @@ class Client {
     void checkpoint(consensus::ReplicaId replica, OnCheckpoint done);
     void state_part(consensus::ReplicaId replica, consensus::StateRequest request, OnStatePart done);
 
+    // ---- Watches
+    // Changes from now on or from a revision, in order, each once; `told` runs as completions do, and may be slow: who
+    // does not keep up is fed from the history. It is told how the watch ended unless that was by unwatch(), after which
+    // nothing is told that was not under way (with close(): Ending::closed).
+    WatchId watch(WatchOptions watched, OnWatch told);
+    void unwatch(WatchId id);
+
     // ---- Futures
     [[nodiscard]] std::future<WriteResult> write(kvstore::Operation operation);
     [[nodiscard]] std::future<ReadResult> read(kvstore::Query query);

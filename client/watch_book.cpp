@@ -71,7 +71,8 @@ struct WatchBook::Link {
 struct WatchBook::Watch {
     WatchOptions options;
     OnWatch told;
-    bool begun = false, over = false;
+    bool begun = false, over = false, heard = false;
+    std::uint64_t asked_ms = 0;
     bool behind = false;
     ChangeId at;  // told up to here; what progress says of it is looked at when it is needed
     std::vector<Stream> streams;
@@ -86,10 +87,12 @@ WatchBook::~WatchBook() = default;
 
 // ---- Beginning and end
 
-void WatchBook::add(WatchId id, WatchOptions options, OnWatch told) {
+void WatchBook::add(WatchId id, WatchOptions options, OnWatch told, std::uint64_t now_ms) {
+    now_ms_ = now_ms;
     Watch& watch = watches_[id];
     watch.options = std::move(options);
     watch.told = std::move(told);
+    watch.asked_ms = now_ms;
     watch.streams.resize(quorum_.n);
     if (watch.options.from) {
         begin(id, wire::end_of(watch.options.from->minus(1)));
@@ -144,6 +147,14 @@ void WatchBook::end(WatchId id, WatchNews::Ending ending, Revision revision, std
     news.revision = revision;
     news.why = std::move(why);
     tell(id, std::move(news));
+}
+
+void WatchBook::fail_unheard(std::uint64_t asked_by_ms, const std::string& why, bool denied) {
+    for (const auto& [id, watch] : watches_) {
+        if (!watch.heard && !watch.over && watch.begun && watch.asked_ms <= asked_by_ms) {
+            end(id, denied ? WatchNews::Ending::denied : WatchNews::Ending::unavailable, {}, why);
+        }
+    }
 }
 
 const WatchOptions* WatchBook::find(WatchId id) const {
@@ -279,7 +290,7 @@ void WatchBook::receive(ReplicaId from, const wire::WatchEvents& events, std::ui
     if (found == watches_.end()) {
         outgoing_.push_back({from, wire::Unwatch{events.id, events.nonce}});
     } else if (Stream& stream = found->second.streams[replica]; stream.nonce == events.nonce && !stream.full) {
-        stream.answered = true;
+        stream.answered = found->second.heard = true;
         stream.ended.reset();
         if (events.after > reach(stream, replica)) {
             ask_later(stream, bounds_.retry_ms);  // what it continues was lost or comes later

@@ -34,11 +34,13 @@ class WatchBook {
     ~WatchBook();
 
     // From behind `after`; who begins now calls begin() when it is known where that is.
-    void add(WatchId id, WatchOptions options, OnWatch told);
+    void add(WatchId id, WatchOptions options, OnWatch told, std::uint64_t now_ms);
     void begin(WatchId id, const kvstore::ChangeId& after);
     void remove(WatchId id);
     // It ends by itself, and is told so.
     void end(WatchId id, WatchNews::Ending ending, kvstore::Revision revision, std::string why);
+    // Those that were asked for by then and that no replica has said a word on.
+    void fail_unheard(std::uint64_t asked_by_ms, const std::string& why, bool denied);
     [[nodiscard]] const WatchOptions* find(WatchId id) const;
     [[nodiscard]] std::vector<WatchId> all() const;
     [[nodiscard]] std::size_t size() const { return watches_.size(); }
