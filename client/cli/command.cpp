@@ -108,6 +108,7 @@ int run(const std::vector<std::string>& arguments) {
         add_status_command(app, context);
         add_write_commands(app, context);
         add_get_command(app, context);
+        add_watch_command(app, context);
         add_import_command(app, context);
         add_export_command(app, context);
         add_bench_command(app, context);
