@@ -11,7 +11,7 @@ namespace {
 
 using consensus::FaultModel;
 
-enum Stream : std::uint64_t { shape_stream = 1, plan_stream = 2, checkpoint_stream = 3, watch_stream = 4 };
+enum Stream : std::uint64_t { shape_stream = 1, plan_stream = 2, checkpoint_stream = 3, watch_shape_stream = 4 };
 
 constexpr std::array<Timing, 8> timings{Timing::partial,     Timing::partial,     Timing::partial,
                                         Timing::partial,     Timing::partial,     Timing::synchronous,
@@ -139,7 +139,7 @@ void shape_workload(Scenario& s, Random& random, const Mix& mix) {
 
 // With randomness of its own: what else a seed stands for does not depend on it.
 void shape_watches(Scenario& s, const Mix& mix) {
-    Random random(s.seed, watch_stream);
+    Random random(s.seed, watch_shape_stream);
     s.workload.watches = random.one_in(4) && !mix.uniform ? random.between(1, 2) : 0;
     s.workload.watches = mix.watches.value_or(s.workload.watches);
 }
