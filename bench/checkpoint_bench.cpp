@@ -63,11 +63,12 @@ Bytes key_of(std::size_t number) {
     Bytes key = bytes_of("user" + digest.hex().substr(0, 20));
     return key;
 }
-KeyRecord record_of(std::uint64_t version) {
+Bytes record_of(std::uint64_t version) {
     KeyRecord record;
-    record.revision = Revision(version);
+    record.id.revision = Revision(version);
+    record.version = 1;
     record.value = Bytes(100, static_cast<std::uint8_t>(version));
-    return record;
+    return encode_key_record(record.view());
 }
 
 // Writes `count` keys as the generations of a replica that executes up to `height`.
@@ -76,7 +77,7 @@ void write_keys(LmdbStore& store, std::size_t first, std::size_t count, std::uin
     for (std::size_t done = 0; done < count; done += generation_keys) {
         Generation generation;
         for (std::size_t i = done; i < std::min(count, done + generation_keys); ++i) {
-            generation.keys[key_of(first + i)] = record_of(version);
+            generation.table(StateTable::keys)[key_of(first + i)] = record_of(version);
         }
         const bool last = done + generation_keys >= count;
         generation.meta.height = consensus::Height(last ? height : from + 1);
@@ -122,7 +123,7 @@ void linked_miss(benchmark::State& state) {
 void linked_write(benchmark::State& state, std::size_t first) {
     LmdbStore& store = full_store();
     constexpr std::size_t batch = 1000;
-    const Bytes content = encode_key_record(record_of(2));
+    const Bytes content = record_of(2);
     std::size_t i = first;
     for (auto _ : state) {
         const auto txn = must(store.begin_write());
@@ -174,7 +175,7 @@ void write_back(benchmark::State& state) {
     generation.meta.height = consensus::Height(height + 1);
     generation.meta.digests.emplace_back(generation.meta.height, crypto::Digest{});
     for (std::size_t i = 0; i < generation_keys; ++i) {
-        generation.keys[key_of(i * 31)] = record_of(++version);
+        generation.table(StateTable::keys)[key_of(i * 31)] = record_of(++version);
     }
     const CheckpointOptions options{salt, state.range(0) != 0 ? interval : 0};
     for (auto _ : state) {

@@ -84,6 +84,7 @@ struct Cluster {
     std::uint64_t log_quota_bytes = 0;  // 0: see log_quota_of()
     // C: heights between two checkpoints of the state; all replicas must agree on it, and on window.
     std::uint64_t checkpoint_interval = limits::checkpoint_interval_default;
+    std::uint64_t history_revisions = limits::history_revisions_default;  // older ones are forgotten; as the one above
     Timers timers;
     std::vector<ReplicaEntry> replicas;  // in order of id, 0..n-1
     std::vector<ClientEntry> clients;
@@ -126,6 +127,7 @@ struct InitOptions {
     bool experiments = false;
     std::vector<ClientRequest> clients;  // besides `default` and `admin`
     std::uint64_t checkpoint_interval = limits::checkpoint_interval_default;
+    std::uint64_t history_revisions = limits::history_revisions_default;
     // A restored cluster: see Cluster. `fill_data` puts the state into the data folder of each replica, in which only
     // the birth record is yet; what it left there is removed when init fails.
     crypto::Digest genesis_state;

@@ -173,6 +173,7 @@ class Initializer {
         cluster_.crash_mode = options_.crash_mode;
         cluster_.experiments = options_.experiments;
         cluster_.checkpoint_interval = options_.checkpoint_interval;
+        cluster_.history_revisions = options_.history_revisions;
         cluster_.genesis_state = options_.genesis_state;
         cluster_.genesis_cluster = options_.genesis_cluster;
         warnings_ = warnings_about(options_.fault_model, options_.replicas);

@@ -35,6 +35,7 @@ inline constexpr std::uint64_t lease_step_ms_max = 2'000;
 inline constexpr std::uint64_t lease_tick_ms = 1'000;  // so often there is a block while there are leases
 
 // ---- History of the state
+inline constexpr std::uint64_t history_revisions_min = 100;
 inline constexpr std::uint64_t history_revisions_default = 100'000;
 inline constexpr std::uint64_t history_revisions_max = 100'000'000;
 inline constexpr std::uint64_t history_bytes_max = std::uint64_t{1} << 30;

@@ -275,10 +275,13 @@ class ClusterParser {
     }
 
     void read_limits(const toml::table& table) {
-        Fields fields(table, "[limits]", error_, {"window", "log_quota_bytes", "checkpoint_interval"});
+        Fields fields(table, "[limits]", error_, {"window", "log_quota_bytes", "checkpoint_interval", "history_revisions"});
         cluster_.window = fields.number("window", 1, limits::window_max, std::optional(limits::window_default));
         cluster_.checkpoint_interval = fields.number("checkpoint_interval", 0, limits::checkpoint_interval_max,
                                                      std::optional<std::uint64_t>(limits::checkpoint_interval_default));
+        cluster_.history_revisions =
+            fields.number("history_revisions", limits::history_revisions_min, limits::history_revisions_max,
+                          std::optional<std::uint64_t>(limits::history_revisions_default));
         cluster_.log_quota_bytes =
             fields.number("log_quota_bytes", 0, limits::lmdb_map_bytes, std::optional<std::uint64_t>(0));
     }

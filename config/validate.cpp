@@ -228,6 +228,12 @@ Result<void> check_limits(const Cluster& cluster) {
         return invalid(fmt::format("[limits] checkpoint_interval: {} is out of range; give {} (4 times window) to {}",
                                    cluster.checkpoint_interval, 4 * cluster.window, limits::checkpoint_interval_max));
     }
+    if (cluster.history_revisions < limits::history_revisions_min ||
+        cluster.history_revisions > limits::history_revisions_max) {
+        return invalid(fmt::format("[limits] history_revisions: {} is out of range; give {} to {}",
+                                   cluster.history_revisions, limits::history_revisions_min,
+                                   limits::history_revisions_max));
+    }
     if (const Result<void> checked = check_log_quota(cluster); !checked) {
         return checked;
     }

@@ -55,6 +55,7 @@ void write_settings(Out out, const Cluster& cluster) {
 window = {}  # blocks in flight, 1 to {}
 log_quota_bytes = {}  # of one replica's log; 0 means what checkpoint_interval needs, now {}
 checkpoint_interval = {}  # blocks between two checkpoints of the state; the same in every replica's file
+history_revisions = {}  # older revisions are forgotten, {} to {}; the same in every replica's file
 
 [timers]
 heartbeat_ms = {}
@@ -71,6 +72,7 @@ recovery_rotation_ms = {}  # for a replica that lost its votes the others change
 )",
                    limits::key_bytes_max, limits::value_bytes_max, cluster.window, limits::window_max,
                    cluster.log_quota_bytes, log_quota_of(cluster), cluster.checkpoint_interval,
+                   cluster.history_revisions, limits::history_revisions_min, limits::history_revisions_max,
                    cluster.timers.heartbeat_ms, cluster.timers.order_latency_ms, cluster.timers.progress_min_ms,
                    cluster.timers.progress_max_ms, cluster.timers.precision_ms, cluster.timers.message_delay_ms,
                    cluster.timers.adaptive ? "adaptive" : "fixed", cluster.timers.phi_threshold,

@@ -29,7 +29,8 @@ struct Persisted {  // this Persist and all before it are on disk
 };
 struct Executed {
     Height height;
-    crypto::Digest digest;  // exec_dig of PROTOCOL.md §13 S1
+    crypto::Digest digest;   // exec_dig of PROTOCOL.md §13 S1
+    std::optional<Hlc> due{};  // something is due in that state from then on: a block is wanted, if need be an empty one (B5)
 };
 // The root of the own state at a checkpoint height was computed and is durable here (S3).
 struct CheckpointReady {
@@ -150,6 +151,7 @@ struct Recovered {
     std::vector<BlockPtr> blocks;
     // Headers a replica needs below them are in blocks too, down to committed - 2W.
     std::vector<std::pair<Height, crypto::Digest>> executed_digests;  // the last W and more
+    std::optional<Hlc> due;                                           // as Executed::due
     std::vector<StateRoot> roots;                                     // of checkpoints, computed and durable here
     // Newest in the log (ConsensusLog::checkpoint_proof). Without it the core looks among `blocks`.
     std::optional<CheckpointProof> stable;

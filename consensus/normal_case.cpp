@@ -39,8 +39,8 @@ std::optional<crypto::Digest> Core::State::executed_digest(Height height) const 
 
 void Core::State::propose() {
     // B1 and B2: at once while nothing of this view waits to be prepared, otherwise when that is. L1: the last block of
-    // a tenure is an END block, if need be an empty one (B5).
-    while (may_propose() && (pool.has_unproposed() || tenure_over(0))) {
+    // a tenure is an END block, if need be an empty one; so is the block that something waits for which is due (B5).
+    while (may_propose() && (pool.has_unproposed() || tenure_over(0) || time_is_due())) {
         const BlockRef parent = vs.prep.block;
         const Height height = parent.height.next();
         const Height settled =
@@ -142,8 +142,14 @@ bool Core::State::acceptable(const HeldProposal& proposal) {
     const Header& header = proposal.block->header;
     const Height digest_height = header.height.minus(window);
     const bool ends = (header.flags & flag_end) != 0;
-    // B5, L1: a view ends with its END block, and only that one may be empty; without tenures there is none.
-    if (end_in_chain() || (ends && crash_mode) || (!ends && (header.flags & flag_empty) != 0)) {
+    // L1: a view ends with its END block; without tenures there is none.
+    if (end_in_chain() || (ends && crash_mode)) {
+        return false;
+    }
+    // B5: another one is empty only when something is due in the state that it changes, as f+1 correct replicas found
+    // whose votes are in a prepare certificate.
+    const bool idle = !ends && (header.flags & flag_empty) != 0;
+    if (idle && !time_is_due(header.hlc, vs.prep.block) && header.height > certified_height()) {
         return false;
     }
     if (header.parent != vs.prep.block.id || header.executed != digest_height || !checkpoint_agrees(header)) {

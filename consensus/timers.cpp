@@ -115,7 +115,7 @@ void Core::State::relay_envelopes() {
 }
 
 bool Core::State::has_work() const {
-    if (vs.prep.block.height > committed.height || !held.empty() || !base_ready) {
+    if (vs.prep.block.height > committed.height || !held.empty() || !base_ready || time_is_due()) {
         return true;
     }
     return std::any_of(pool.entries().begin(), pool.entries().end(),

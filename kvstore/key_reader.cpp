@@ -344,6 +344,9 @@ Result<void> KeyReader::history(const Range& range, Page& page) {
     std::optional<KeyView> view = *newest;
     while (view) {
         view_.count_scanned(1);
+        if (view->deleted() && view->id.revision <= meta_.compacted) {
+            return {};
+        }
         const bool wanted = !range.revision || view->id.revision <= *range.revision;
         if (wanted && !page.add(range.begin, *view)) {
             return {};

@@ -58,14 +58,14 @@ struct Delete {
 // Compare and set: `expect` absent means the key must not exist; `value` absent means delete.
 struct CompareAndSet {
     Bytes key;
-    std::optional<Bytes> expect;
-    std::optional<Bytes> value;
+    std::optional<Bytes> expect{};
+    std::optional<Bytes> value{};
     std::optional<Fence> fence{};
 };
 // A read; as an operation it takes its place in the order of writes (rule R4).
 struct Range {
     Bytes begin;               // a single key when `end` is absent
-    std::optional<Bytes> end;  // exclusive; empty means "to the end"
+    std::optional<Bytes> end{};  // exclusive; empty means "to the end"
     std::uint32_t limit = 0;   // 0: as many as one page holds; with count_only it bounds nothing
     bool reverse = false;
     bool keys_only = false;
@@ -112,7 +112,7 @@ struct LeaseKeepAlive {
 struct LockAcquire {
     Bytes name;
     LeaseId lease;
-    Bytes value;
+    Bytes value{};
 };
 struct LockRelease {
     Bytes name;

@@ -103,11 +103,11 @@ class KvStateMachine final : public StateMachine {
 };
 
 Result<ExecutedBlock> KvStateMachine::execute(const consensus::Block& block) {
-    LOYAL_ASSERT(block.header.height == meta_.height.next(), "blocks are executed in height order, each once");
-    LOYAL_ASSERT(!freeze_due(), "a generation ends at each checkpoint");
     if (failed_) {
         return tl::unexpected(*failed_);
     }
+    LOYAL_ASSERT(block.header.height == meta_.height.next(), "blocks are executed in height order, each once");
+    LOYAL_ASSERT(!freeze_due(), "a generation ends at each checkpoint");
     auto executed = execute_all(block);
     if (!executed) {
         failed_ = executed.error();

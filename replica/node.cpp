@@ -292,7 +292,7 @@ void Node::executed(const kvstore::ExecutedBlock& result) {
         s.counters.operations_executed += replies.outcomes.size();
         s.reply(replies);
     }
-    s.step(consensus::Executed{block.height, block.digest});
+    s.step(consensus::Executed{block.height, block.digest, block.due});
     s.watches.executed(block);
     s.reads.progress(s);
 }

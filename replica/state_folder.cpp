@@ -63,6 +63,7 @@ StateSetup state_setup(const config::Cluster& cluster, const fs::path& data, std
         setup.machine.rights[config::client_id_of(client.public_key)] = client.rights;
     }
     setup.machine.checkpoint_interval = cluster.checkpoint_interval;
+    setup.machine.history_revisions = cluster.history_revisions;
     setup.machine.salt = kvstore::salt_of(cluster.salt_id());
     setup.genesis_state = cluster.genesis_state;
     setup.checkpoints.interval = cluster.checkpoint_interval;
@@ -249,6 +250,7 @@ Result<consensus::Recovered> recover_with(const OpenState& state, const kvstore:
         return recovered;
     }
     recovered->executed_digests = state.machine->recent_digests();
+    recovered->due = state.machine->due();
     recovered->roots = state.checkpoints->roots();
     auto proof = log.checkpoint_proof(log.newest_checkpoint());
     if (proof && *proof) {

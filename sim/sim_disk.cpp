@@ -102,6 +102,7 @@ Result<consensus::Recovered> SimReplica::recover_data() {
     return log_->recover(executed).map([this](consensus::Recovered&& recovered) {
         if (machine_) {
             recovered.executed_digests = machine_->recent_digests();
+            recovered.due = machine_->due();
         }
         if (checkpoints_) {
             recovered.roots = checkpoints_->roots();
@@ -322,14 +323,14 @@ bool SimReplica::diverge() {
     if (!old) {
         return false;
     }
-    kvstore::KeyRecord record{old->revision, old->created, old->version, old->timestamp,
+    kvstore::KeyRecord record{static_cast<const kvstore::KeyVersion&>(*old),
                               Bytes(old->value.begin(), old->value.end())};
     record.value.push_back('!');
     const kvstore::Link link = entry->link;
     const DiskFaults faults = kv_store_->faults();
     kv_store_->set_faults({});
     auto txn = kv_store_->begin_write();
-    const bool done = txn && keys.overwrite(**txn, key, link, kvstore::encode_key_record(record)) &&
+    const bool done = txn && keys.overwrite(**txn, key, link, kvstore::encode_key_record(record.view())) &&
                       (*txn)->commit(kvstore::Durability::lazy);
     kv_store_->set_faults(faults);
     disk_touched_ = disk_touched_ || done;

@@ -199,19 +199,23 @@ Result<RestoreReport> Restoring::run() {
 
 Result<std::optional<kvstore::StateRecord>> restored_record(const kvstore::StateRecord& record) {
     switch (record.table) {
-        case kvstore::StateTable::keys: return record;
-        case kvstore::StateTable::sessions: return std::nullopt;
+        case kvstore::StateTable::keys:
+        case kvstore::StateTable::history:
+        case kvstore::StateTable::leases:
+        case kvstore::StateTable::lease_items:
+        case kvstore::StateTable::locks: return record;
+        case kvstore::StateTable::sessions:
+        case kvstore::StateTable::clients: return std::nullopt;
         case kvstore::StateTable::meta: break;
     }
-    const auto old = kvstore::decode_meta(record.content);
-    if (!old) {
-        return tl::unexpected(old.error());
+    auto meta = kvstore::decode_meta(record.content);
+    if (!meta) {
+        return tl::unexpected(meta.error());
     }
-    kvstore::StateMeta meta;
-    meta.hlc = old->hlc;
-    meta.revision = old->revision;
-    meta.digests.emplace_back(consensus::Height(0), crypto::Digest{});
-    return kvstore::StateRecord{record.table, record.key, kvstore::encode_meta(meta)};
+    meta->height = consensus::Height(0);
+    meta->block = {};
+    meta->digests.assign(1, {consensus::Height(0), crypto::Digest{}});
+    return kvstore::StateRecord{record.table, record.key, kvstore::encode_meta(*meta)};
 }
 
 Result<RestoreReport> restore_backup(const RestoreOptions& options) {

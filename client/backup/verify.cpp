@@ -92,7 +92,7 @@ Result<void> Verification::take(const kvstore::StateRecord& record, std::optiona
             if (!view) {
                 return wrong(view.error().message);
             }
-            ++facts_.keys;
+            facts_.keys += view->deleted() ? 0 : 1;
             facts_.value_bytes += view->value.size();
             break;
         }
@@ -105,6 +105,11 @@ Result<void> Verification::take(const kvstore::StateRecord& record, std::optiona
             meta = std::move(*decoded);
             break;
         }
+        case kvstore::StateTable::history:
+        case kvstore::StateTable::leases:
+        case kvstore::StateTable::lease_items:
+        case kvstore::StateTable::locks:
+        case kvstore::StateTable::clients: break;
     }
     return on_record_ ? on_record_(facts_, record) : Result<void>();
 }

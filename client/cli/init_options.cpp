@@ -5,6 +5,8 @@
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
+#include "config/limits.h"
+
 namespace loyal::cli {
 namespace {
 
@@ -66,7 +68,13 @@ void add_init_options(CLI::App* command, InitArguments& init) {
         command
             ->add_option("--client", init.clients,
                          "One more client with its rights, such as app=read,write; repeatable")
-            ->type_name("NAME=PERMS")};
+            ->type_name("NAME=PERMS"),
+        command
+            ->add_option("--history-revisions", options.history_revisions,
+                         fmt::format("How many revisions are kept for `get --rev` and `history`; {} to {}",
+                                     limits::history_revisions_min, limits::history_revisions_max))
+            ->check(CLI::Range(limits::history_revisions_min, limits::history_revisions_max))
+            ->capture_default_str()};
     // One argument an occurrence: what follows may be the folder.
     init.given[4]->allow_extra_args(false);
     init.given[6]->allow_extra_args(false);

@@ -63,7 +63,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
             const auto linked = linked_table(StateTable::keys).open({view_of("key"), sealed});
             const auto record = linked ? decode_key_record(linked->content) : Result<KeyView>();
             if (linked && record) {
-                require(sealed.size() == link_bytes + 32 + record->value.size() + crypto::seal_bytes);
+                require(sealed.size() == link_bytes + 44 + record->value.size() + crypto::seal_bytes);
             }
             break;
         }

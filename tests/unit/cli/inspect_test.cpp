@@ -78,6 +78,7 @@ class InspectTest : public ::testing::Test {
             *kvstore::LmdbStore::open({data_ / "state.1", kvstore::StateMachine::state_tables(), true});
         kvstore::StateMachineOptions options;
         options.checkpoint_interval = cluster_.checkpoint_interval;
+        options.history_revisions = cluster_.history_revisions;
         options.salt = kvstore::salt_of(cluster_.salt_id());
         const auto machine = *kvstore::StateMachine::open(*state_store, options);
         consensus::BlockRef parent = consensus::genesis_block(cluster_.membership().context);

@@ -55,11 +55,11 @@ Snapshot::Snapshot(const config::Cluster& cluster, std::uint64_t height, const s
     std::uint64_t revision = 0;
     for (const auto& [key, value] : data) {
         kvstore::KeyRecord record;
-        record.revision = record.created = kvstore::Revision(++revision);
+        record.id.revision = record.created = kvstore::Revision(++revision);
         record.version = 1;
         record.timestamp = consensus::Hlc(wall_ms + revision, 0);
         record.value = bytes_of(value);
-        add({kvstore::StateTable::keys, bytes_of(key), kvstore::encode_key_record(record)});
+        add({kvstore::StateTable::keys, bytes_of(key), kvstore::encode_key_record(record.view())});
     }
     add({kvstore::StateTable::sessions,
          kvstore::encode_session_key({config::client_id_of(cluster.clients[0].public_key), consensus::SessionId(7)}),

@@ -152,7 +152,8 @@ void TestCluster::execute_all(std::size_t replica) {
             throw Unsafe("one replica executed two blocks at a height");
         }
         self.digests.push_back(next_digest(self.digests.back(), *block));
-        step(replica, Executed{block->header.height, self.digests.back()});
+        const std::optional<Hlc> due = shape.due ? shape.due(block->header) : std::nullopt;
+        step(replica, Executed{block->header.height, self.digests.back(), due});
         note_executed(replica, *block);
     }
 }

@@ -33,6 +33,8 @@ struct Shape {
     std::uint64_t tick_ms = 10;
     std::function<void(Options&)> tune = nullptr;  // changes the options of each core before it is made
     std::uint64_t checkpoint_interval = 0;         // C
+    // When something is due in the state that a block leads to (B5); absent: never.
+    std::function<std::optional<Hlc>(const Header&)> due = nullptr;
 };
 
 class TestCluster {

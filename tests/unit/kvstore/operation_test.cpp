@@ -21,9 +21,36 @@ Bytes some_bytes(std::size_t min, std::size_t max) {
     return *rc::gen::container<Bytes>(size, rc::gen::arbitrary<std::uint8_t>());
 }
 
+LeaseId some_lease() {
+    return LeaseId(*rc::gen::inRange<std::uint64_t>(1, 1'000));
+}
+
+Put some_put() {
+    Put put{some_bytes(1, 40), some_bytes(0, 200)};
+    switch (*rc::gen::inRange(0, 3)) {
+        case 0: put.lease = some_lease(); break;
+        case 1: put.ttl_ms = limits::lease_ttl_ms_min; break;
+        default: break;
+    }
+    if (*rc::gen::arbitrary<bool>()) {
+        put.fence = Fence{some_bytes(1, 40), 3};
+    }
+    return put;
+}
+
+Txn some_txn() {
+    Txn txn;
+    txn.compares.push_back({some_bytes(1, 40), CompareTarget::version, Relation::greater, 5, {}});
+    txn.compares.push_back({some_bytes(1, 40), CompareTarget::value, Relation::less, 0, some_bytes(0, 40)});
+    txn.then.emplace_back(some_put());
+    txn.then.emplace_back(Range{some_bytes(1, 40)});
+    txn.otherwise.emplace_back(Delete{some_bytes(1, 40), some_bytes(0, 40)});
+    return txn;
+}
+
 Operation some_operation() {
-    switch (*rc::gen::inRange(0, 4)) {
-        case 0: return Put{some_bytes(1, 40), some_bytes(0, 200)};
+    switch (*rc::gen::inRange(0, 13)) {
+        case 0: return some_put();
         case 1: return Delete{some_bytes(1, 40)};
         case 2: {
             CompareAndSet operation;
@@ -36,6 +63,15 @@ Operation some_operation() {
             }
             return operation;
         }
+        case 3: return some_txn();
+        case 4: return LeaseGrant{*rc::gen::inRange(limits::lease_ttl_ms_min, limits::lease_ttl_ms_max)};
+        case 5: return LeaseRevoke{some_lease()};
+        case 6: return LeaseKeepAlive{some_lease()};
+        case 7: return LockAcquire{some_bytes(1, 40), some_lease(), some_bytes(0, 40)};
+        case 8: return LockRelease{some_bytes(1, 40), some_lease()};
+        case 9: return Compact{Revision(*rc::gen::inRange<std::uint64_t>(1, 1'000))};
+        case 10: return LeaseQuery{some_lease(), {}, 7};
+        case 11: return LockQuery{some_bytes(1, 40)};
         default: {
             Range range;
             const bool has_end = *rc::gen::arbitrary<bool>();
@@ -106,19 +142,34 @@ TEST(Operations, unknown_kinds_and_flags_are_refused) {
         bytes[1] = static_cast<std::uint8_t>(bytes[1] | 0x80U);
         EXPECT_FALSE(decode_operations(bytes, 1));
         bytes[1] = static_cast<std::uint8_t>(bytes[1] & 0x7FU);
-        bytes[0] = 9;
+        bytes[0] = 99;
         EXPECT_FALSE(decode_operations(bytes, 1));
     }
 }
 
-TEST(Operations, a_range_decodes_alone_and_nothing_else_as_a_range) {
+TEST(Operations, a_query_decodes_alone_and_nothing_else_as_a_query) {
     Range range = between("a", "z");
     range.limit = 7;
     range.reverse = true;
-    const auto decoded = decode_range(encode_range(range));
+    const auto decoded = decode_query(encode_query(range));
     ASSERT_TRUE(decoded);
-    EXPECT_EQ(encode_range(*decoded), encode_range(range));
-    EXPECT_FALSE(decode_range(encode_operations({put("k", "v")})));
+    EXPECT_EQ(encode_query(*decoded), encode_query(range));
+    EXPECT_FALSE(decode_query(encode_operations({put("k", "v")})));
+}
+
+TEST(Operations, transactions_do_not_nest_and_have_their_limits) {
+    Txn txn;
+    txn.then.resize(limits::txn_parts_max, put("k", "v"));
+    EXPECT_TRUE(decode_operations(encode_operations({txn}), 1));
+    txn.then.emplace_back(put("k", "v"));
+    EXPECT_FALSE(decode_operations(encode_operations({txn}), 1));
+    EXPECT_FALSE(check_operation(txn));
+
+    Bytes nested = encode_operations({Txn{}});
+    nested[4] = 1;  // one operation in the first branch: another transaction
+    const Bytes inner = encode_operations({Txn{}});
+    nested.insert(nested.end(), inner.begin(), inner.end());
+    EXPECT_FALSE(decode_operations(nested, 1));
 }
 
 RangeResult some_result() {

@@ -167,11 +167,11 @@ std::vector<StateRecord> restored_genesis() {
     meta.revision = Revision(2);
     meta.digests.emplace_back(Height(0), crypto::Digest{});
     KeyRecord record;
-    record.revision = record.created = Revision(1);
+    record.id.revision = record.created = Revision(1);
     record.version = 1;
     record.value = bytes_of("old");
-    return {{StateTable::keys, bytes_of("a"), encode_key_record(record)},
-            {StateTable::keys, bytes_of("b"), encode_key_record(record)},
+    return {{StateTable::keys, bytes_of("a"), encode_key_record(record.view())},
+            {StateTable::keys, bytes_of("b"), encode_key_record(record.view())},
             {StateTable::meta, bytes_of(meta_key), encode_meta(meta)}};
 }
 
@@ -203,7 +203,7 @@ TEST(StateBuilders, give_a_genesis_that_is_not_empty) {
     const auto machine = must(StateMachine::open(store, test::machine_with_checkpoints()));
     EXPECT_EQ(machine->executed(), Height(0));
     EXPECT_EQ(machine->revision(), Revision(2));
-    EXPECT_EQ(must(decode_range_result(must(machine->read(test::get("a"))).result)).items.size(), 1U);
+    EXPECT_EQ(must(decode_range_result(must(decode_query_answer(must(machine->read(test::get("a"))).result)).result)).items.size(), 1U);
     const auto checkpoints = must(Checkpoints::open(store, checkpoint_options()));
     EXPECT_TRUE(checkpoints->roots().empty());
     EXPECT_EQ(node_digest(must(checkpoints->subtree(Height(0), 0))), root_of_records(records).root);

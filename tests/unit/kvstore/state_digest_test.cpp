@@ -192,7 +192,7 @@ TEST(StateDigest, records_have_one_encoding) {
         EXPECT_TRUE(!cut || size == 1 + 4 + 1 + 4 + 7) << size;
     }
     Bytes unknown = bytes;
-    unknown[0] = 4;
+    unknown[0] = 9;
     EXPECT_FALSE(decode_records(unknown));
     unknown[0] = 0;
     EXPECT_FALSE(decode_records(unknown));
@@ -201,10 +201,10 @@ TEST(StateDigest, records_have_one_encoding) {
 TEST(StateDigest, records_over_a_bound_are_refused) {
     const auto refused = [](StateRecord record) { return !decode_records(encode_records({std::move(record)})); };
     EXPECT_TRUE(refused({StateTable::keys, {}, bytes_of("no key")}));
-    EXPECT_FALSE(refused({StateTable::keys, Bytes(limits::key_bytes_max), {}}));
-    EXPECT_TRUE(refused({StateTable::keys, Bytes(limits::key_bytes_max + 1), {}}));
-    EXPECT_FALSE(refused({StateTable::keys, bytes_of("k"), Bytes(limits::value_bytes_max + 32)}));
-    EXPECT_TRUE(refused({StateTable::keys, bytes_of("k"), Bytes(limits::value_bytes_max + 65)}));
+    EXPECT_FALSE(refused({StateTable::keys, Bytes(limits::table_key_bytes_max - 1), {}}));
+    EXPECT_TRUE(refused({StateTable::keys, Bytes(limits::table_key_bytes_max), {}}));
+    EXPECT_FALSE(refused({StateTable::keys, bytes_of("k"), Bytes(limits::state_record_bytes_max)}));
+    EXPECT_TRUE(refused({StateTable::keys, bytes_of("k"), Bytes(limits::state_record_bytes_max + 1)}));
     const std::vector<StateRecord> many(limits::state_names_max + 1, {StateTable::keys, bytes_of("k"), {}});
     EXPECT_FALSE(decode_records(encode_records(many)));
 }

@@ -46,12 +46,12 @@ std::string stored(StateTable table, ByteView key, ByteView content) {
 
 TEST(StorageFormat, a_key_record_is_as_documented) {
     KeyRecord record;
-    record.revision = Revision(7);
+    record.id.revision = Revision(7);
     record.created = Revision(3);
     record.version = 2;
     record.timestamp = consensus::Hlc(1'700'000'000'000, std::uint16_t{1});
     record.value = bytes_of("blue");
-    const Bytes content = encode_key_record(record);
+    const Bytes content = encode_key_record(record.view());
     EXPECT_EQ(stored(StateTable::keys, view_of("sky"), content), example("key"));
     const auto view = must(decode_key_record(content));
     EXPECT_EQ(string_of(view.value), "blue");

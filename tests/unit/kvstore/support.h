@@ -203,7 +203,8 @@ class Machine {
             machine_->drop_frozen();
         }
     }
-    RangeResult read(const Range& range) const { return must(decode_range_result(must(machine_->read(range)).result)); }
+    QueryAnswer ask(const Query& query) const { return must(decode_query_answer(must(machine_->read(query)).result)); }
+    RangeResult read(const Range& range) const { return must(decode_range_result(ask(range).result)); }
     std::optional<std::string> value(std::string_view key) const {
         const auto found = read(get(key));
         return found.items.empty() ? std::nullopt : std::optional(string_of(found.items[0].value));

@@ -1,0 +1,442 @@
+#include "tests/unit/kvstore/reference_model.h"
+
+#include <algorithm>
+
+#include "config/limits.h"
+
+namespace loyal::kvstore::test {
+
+namespace {
+
+bool inside(const Bytes& key, const Bytes& begin, const std::optional<Bytes>& end) {
+    return end ? key >= begin && (end->empty() || key < *end) : key == begin;
+}
+
+template <class T>
+bool compares(Relation relation, const T& a, const T& b) {
+    switch (relation) {
+        case Relation::equal: return a == b;
+        case Relation::not_equal: return !(a == b);
+        case Relation::less: return a < b;
+        case Relation::greater: return a > b;
+    }
+    return false;
+}
+
+}  // namespace
+
+void ReferenceModel::begin_block(consensus::Hlc now) {
+    clock_ += std::min<std::uint64_t>(now.wall_ms() - now_.wall_ms(), limits::lease_step_ms_max);
+    now_ = now;
+}
+
+void ReferenceModel::end_block() {
+    for (;;) {
+        const auto next = std::min_element(leases_.begin(), leases_.end(),
+                                           [](const auto& a, const auto& b) { return a.second.ends < b.second.ends; });
+        if (next == leases_.end() || next->second.ends > clock_) {
+            return;
+        }
+        stepped_ = false;
+        (void)end(next->first);
+    }
+}
+
+// ---- What is there
+
+const Item* ReferenceModel::at(const Bytes& key, std::uint64_t revision) const {
+    const Item* found = nullptr;
+    for (const Event& event : events_) {
+        if (event.revision <= revision && event.item.key == key) {
+            found = &event.item;
+        }
+    }
+    return found == nullptr || found->version == 0 ? nullptr : found;
+}
+
+std::vector<Item> ReferenceModel::live(const Bytes& begin, const std::optional<Bytes>& end,
+                                       std::uint64_t revision) const {
+    std::set<Bytes> keys;
+    for (const Event& event : events_) {
+        if (inside(event.item.key, begin, end)) {
+            keys.insert(event.item.key);
+        }
+    }
+    std::vector<Item> items;
+    for (const Bytes& key : keys) {
+        if (const Item* item = at(key, revision); item != nullptr) {
+            items.push_back(*item);
+        }
+    }
+    return items;
+}
+
+Status ReferenceModel::refusal(const Range& range) const {
+    if (range.at) {
+        return *range.at < compacted_at_ ? Status::compacted : Status::ok;
+    }
+    if (range.revision && range.revision->value > revision_) {
+        return Status::future_revision;
+    }
+    return range.revision && range.revision->value < compacted_ ? Status::compacted : Status::ok;
+}
+
+RangeResult ReferenceModel::range(const Range& range) const {
+    std::vector<Item> items;
+    std::uint64_t revision = range.revision ? range.revision->value : revision_;
+    if (range.at) {
+        revision = compacted_;
+        for (const Event& event : events_) {
+            revision = event.item.timestamp <= *range.at ? std::max(revision, event.revision) : revision;
+        }
+    }
+    if (range.history) {
+        for (auto event = events_.rbegin(); event != events_.rend(); ++event) {
+            if (event->item.key != range.begin || (event->item.version == 0 && event->revision <= compacted_)) {
+                if (event->item.key == range.begin) {
+                    break;
+                }
+                continue;
+            }
+            if (event->revision <= revision) {
+                items.push_back(event->item);
+            }
+            if (event->revision <= compacted_) {
+                break;
+            }
+        }
+    } else {
+        items = live(range.begin, range.end, revision);
+    }
+    if (range.reverse) {
+        std::reverse(items.begin(), items.end());
+    }
+    RangeResult result;
+    result.count = items.size();
+    if (range.count_only) {
+        return result;
+    }
+    if (range.limit != 0 && items.size() > range.limit) {
+        items.resize(range.limit);
+        result.more = true;
+    }
+    for (Item& item : items) {
+        if (range.keys_only) {
+            item.value.clear();
+        }
+    }
+    result.count = items.size();
+    result.items = std::move(items);
+    return result;
+}
+
+ReferenceModel::Answer ReferenceModel::answer(const Range& query) const {
+    const Status status = refusal(query);
+    if (status == Status::compacted) {
+        return {status, encode_count(compacted_)};
+    }
+    return {status, status == Status::ok ? encode_range_result(range(query)) : Bytes{}};
+}
+
+ReferenceModel::Answer ReferenceModel::query(const Query& query) const {
+    if (const auto* range = std::get_if<Range>(&query)) {
+        return answer(*range);
+    }
+    if (const auto* lock = std::get_if<LockQuery>(&query)) {
+        const auto found = locks_.find(lock->name);
+        return {Status::ok, encode_lock_report(found == locks_.end() ? LockReport{} : found->second)};
+    }
+    const auto& asked = std::get<LeaseQuery>(query);
+    LeaseReport report;
+    for (const auto& [id, lease] : leases_) {
+        if (asked.lease.value != 0 ? id != asked.lease : id <= asked.after) {
+            continue;
+        }
+        std::uint64_t items = keys_of(id);
+        for (const auto& [name, lock] : locks_) {
+            items += static_cast<std::uint64_t>(std::count_if(
+                lock.queue.begin(), lock.queue.end(), [&](const LockWaiter& each) { return each.lease == id; }));
+        }
+        report.leases.push_back({id, lease.owner, lease.ttl, lease.ends - std::min(clock_, lease.ends), items});
+    }
+    if (asked.lease.value != 0) {
+        if (report.leases.empty()) {
+            return {Status::no_lease, {}};
+        }
+        for (const Item& item : live({}, Bytes{}, revision_)) {
+            if (item.lease == asked.lease) {
+                report.keys.push_back(item.key);
+            }
+        }
+    }
+    return {Status::ok, encode_lease_report(report)};
+}
+
+// ---- Changes
+
+void ReferenceModel::step() {
+    revision_ += stepped_ ? 0 : 1;
+    stepped_ = true;
+}
+
+void ReferenceModel::set(const Bytes& key, const Bytes& value, LeaseId lease) {
+    step();
+    const Item* before = at(key, revision_);
+    Item item;
+    item.key = key;
+    item.value = value;
+    item.revision = Revision(revision_);
+    item.created = before != nullptr ? before->created : item.revision;
+    item.version = before != nullptr ? before->version + 1 : 1;
+    item.timestamp = now_;
+    item.lease = lease;
+    events_.push_back({revision_, item});
+}
+
+bool ReferenceModel::remove(const Bytes& key) {
+    if (at(key, revision_) == nullptr) {
+        return false;
+    }
+    step();
+    Item item;
+    item.key = key;
+    item.revision = Revision(revision_);
+    item.timestamp = now_;
+    events_.push_back({revision_, item});
+    return true;
+}
+
+LeaseId ReferenceModel::grant(const consensus::ClientId& client, std::uint64_t ttl) {
+    const LeaseId id(++granted_);
+    leases_[id] = {client, ttl, clock_ + ttl};
+    return id;
+}
+
+std::uint64_t ReferenceModel::keys_of(LeaseId id) const {
+    const auto items = live({}, Bytes{}, revision_);
+    return static_cast<std::uint64_t>(
+        std::count_if(items.begin(), items.end(), [&](const Item& item) { return item.lease == id; }));
+}
+
+std::uint64_t ReferenceModel::end(LeaseId id) {
+    std::uint64_t keys = 0;
+    for (const Item& item : live({}, Bytes{}, revision_)) {
+        if (item.lease == id) {
+            remove(item.key);
+            ++keys;
+        }
+    }
+    for (auto& [name, lock] : locks_) {
+        (void)leave(name, id);
+    }
+    leases_.erase(id);
+    return keys;
+}
+
+Status ReferenceModel::leave(const Bytes& name, LeaseId id) {
+    LockReport& lock = locks_[name];
+    for (std::size_t i = 0; i < lock.queue.size(); ++i) {
+        if (lock.queue[i].lease == id) {
+            lock.queue.erase(lock.queue.begin() + static_cast<std::ptrdiff_t>(i));
+            lock.token += i == 0 && !lock.queue.empty() ? 1 : 0;
+            return Status::ok;
+        }
+    }
+    return Status::no_lock;
+}
+
+Status ReferenceModel::fence(const std::optional<Fence>& fence) const {
+    if (!fence) {
+        return Status::ok;
+    }
+    const auto lock = locks_.find(fence->lock);
+    const std::uint64_t newest = lock == locks_.end() ? 0 : lock->second.token;
+    return fence->token > newest ? Status::no_lock : fence->token < newest ? Status::fenced : Status::ok;
+}
+
+Status ReferenceModel::lease_status(LeaseId id, const consensus::ClientId& client) const {
+    const auto lease = leases_.find(id);
+    return lease == leases_.end() || lease->second.owner != client ? Status::no_lease : Status::ok;
+}
+
+// ---- Operations
+
+ReferenceModel::Answer ReferenceModel::apply_one(const Put& put, const consensus::ClientId& client) {
+    Status status = fence(put.fence);
+    if (status == Status::ok && put.lease.value != 0) {
+        status = lease_status(put.lease, client);
+    }
+    if (status != Status::ok) {
+        return {status, {}};
+    }
+    const LeaseId lease = put.ttl_ms != 0 ? grant(client, put.ttl_ms) : put.lease;
+    set(put.key, put.value, lease);
+    return {Status::ok, put.ttl_ms != 0 ? encode_count(lease.value) : Bytes{}};
+}
+
+ReferenceModel::Answer ReferenceModel::apply_one(const Delete& erase) {
+    if (const Status status = fence(erase.fence); status != Status::ok) {
+        return {status, {}};
+    }
+    std::uint64_t deleted = 0;
+    for (const Item& item : live(erase.key, erase.end, revision_)) {
+        deleted += remove(item.key) ? 1 : 0;
+    }
+    if (erase.end) {
+        return {Status::ok, encode_count(deleted)};
+    }
+    return {deleted == 0 ? Status::not_found : Status::ok, {}};
+}
+
+ReferenceModel::Answer ReferenceModel::apply_one(const CompareAndSet& cas) {
+    if (const Status status = fence(cas.fence); status != Status::ok) {
+        return {status, {}};
+    }
+    const Item* item = at(cas.key, revision_);
+    const bool matches = cas.expect ? item != nullptr && item->value == *cas.expect : item == nullptr;
+    if (!matches) {
+        return {Status::mismatch, {}};
+    }
+    if (cas.value) {
+        set(cas.key, *cas.value, LeaseId());
+    } else {
+        remove(cas.key);
+    }
+    return {};
+}
+
+ReferenceModel::Answer ReferenceModel::apply_one(const Txn& txn, const consensus::ClientId& client) {
+    for (const auto* branch : {&txn.then, &txn.otherwise}) {
+        std::set<Bytes> put_keys;
+        for (const TxnOperation& each : *branch) {
+            const auto* put = std::get_if<Put>(&each);
+            if (put != nullptr && !put_keys.insert(put->key).second) {
+                return {Status::invalid, {}};
+            }
+        }
+        for (const TxnOperation& each : *branch) {
+            const auto* erase = std::get_if<Delete>(&each);
+            for (const Bytes& key : put_keys) {
+                if (erase != nullptr && inside(key, erase->key, erase->end)) {
+                    return {Status::invalid, {}};
+                }
+            }
+        }
+    }
+    TxnResult result;
+    result.succeeded = std::all_of(txn.compares.begin(), txn.compares.end(), [&](const Compare& compare) {
+        const Item* item = at(compare.key, revision_);
+        const Item none;
+        const Item& view = item != nullptr ? *item : none;
+        switch (compare.target) {
+            case CompareTarget::value: return item != nullptr && compares(compare.relation, view.value, compare.value);
+            case CompareTarget::version: return compares(compare.relation, view.version, compare.number);
+            case CompareTarget::created: return compares(compare.relation, view.created.value, compare.number);
+            case CompareTarget::modified: return compares(compare.relation, view.revision.value, compare.number);
+            case CompareTarget::lease: return compares(compare.relation, view.lease.value, compare.number);
+        }
+        return false;
+    });
+    const auto& branch = result.succeeded ? txn.then : txn.otherwise;
+    for (const TxnOperation& each : branch) {
+        Status status = Status::ok;
+        if (const auto* put = std::get_if<Put>(&each)) {
+            status = fence(put->fence);
+            status = status == Status::ok && put->lease.value != 0 ? lease_status(put->lease, client) : status;
+        } else if (const auto* erase = std::get_if<Delete>(&each)) {
+            status = fence(erase->fence);
+        } else {
+            status = refusal(std::get<Range>(each));
+        }
+        if (status != Status::ok) {
+            return {status, status == Status::compacted ? encode_count(compacted_) : Bytes{}};
+        }
+    }
+    result.parts.emplace();
+    for (const TxnOperation& each : branch) {
+        if (const auto* put = std::get_if<Put>(&each)) {
+            (void)apply_one(*put, client);
+            result.parts->emplace_back(PutDone{});
+        } else if (const auto* erase = std::get_if<Delete>(&each)) {
+            DeleteDone done;
+            for (const Item& item : live(erase->key, erase->end, revision_)) {
+                done.keys += remove(item.key) ? 1 : 0;
+            }
+            result.parts->emplace_back(done);
+        } else {
+            result.parts->emplace_back(range(std::get<Range>(each)));
+        }
+    }
+    return {Status::ok, encode_txn_result(result)};
+}
+
+ReferenceModel::Answer ReferenceModel::apply_one(const LockAcquire& acquire, const consensus::ClientId& client) {
+    if (lease_status(acquire.lease, client) != Status::ok) {
+        return {Status::no_lease, {}};
+    }
+    LockReport& lock = locks_[acquire.name];
+    std::uint32_t ahead = 0;
+    while (ahead < lock.queue.size() && lock.queue[ahead].lease != acquire.lease) {
+        ++ahead;
+    }
+    if (ahead == lock.queue.size()) {
+        lock.queue.push_back({acquire.lease, client, acquire.value});
+        lock.token += ahead == 0 ? 1 : 0;
+    }
+    return {Status::ok, encode_lock_place({ahead == 0 ? lock.token : 0, ahead})};
+}
+
+ReferenceModel::Answer ReferenceModel::apply(const Operation& operation, const consensus::ClientId& client) {
+    stepped_ = false;
+    if (is_query(operation)) {
+        return query(to_query(operation));
+    }
+    if (const auto* put = std::get_if<Put>(&operation)) {
+        return apply_one(*put, client);
+    }
+    if (const auto* erase = std::get_if<Delete>(&operation)) {
+        return apply_one(*erase);
+    }
+    if (const auto* cas = std::get_if<CompareAndSet>(&operation)) {
+        return apply_one(*cas);
+    }
+    if (const auto* txn = std::get_if<Txn>(&operation)) {
+        return apply_one(*txn, client);
+    }
+    if (const auto* acquire = std::get_if<LockAcquire>(&operation)) {
+        return apply_one(*acquire, client);
+    }
+    if (const auto* lease = std::get_if<LeaseGrant>(&operation)) {
+        return {Status::ok, encode_count(grant(client, lease->ttl_ms).value)};
+    }
+    if (const auto* compact = std::get_if<Compact>(&operation)) {
+        if (compact->revision.value > revision_) {
+            return {Status::future_revision, {}};
+        }
+        if (compact->revision.value <= compacted_) {
+            return {Status::compacted, encode_count(compacted_)};
+        }
+        compacted_ = compact->revision.value;
+        for (const Event& event : events_) {
+            compacted_at_ = event.revision == compacted_ ? event.item.timestamp : compacted_at_;
+        }
+        return {};
+    }
+    const auto* revoke = std::get_if<LeaseRevoke>(&operation);
+    const auto* keep = std::get_if<LeaseKeepAlive>(&operation);
+    const auto* release = std::get_if<LockRelease>(&operation);
+    const LeaseId id = revoke != nullptr ? revoke->lease : keep != nullptr ? keep->lease : release->lease;
+    if (lease_status(id, client) != Status::ok) {
+        return {Status::no_lease, {}};
+    }
+    if (revoke != nullptr) {
+        return {Status::ok, encode_count(end(id))};
+    }
+    if (keep != nullptr) {
+        leases_[id].ends = clock_ + leases_[id].ttl;
+        return {Status::ok, encode_count(leases_[id].ttl)};
+    }
+    return {leave(release->name, id), {}};
+}
+
+}  // namespace loyal::kvstore::test
