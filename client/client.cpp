@@ -180,6 +180,25 @@ void Client::state_proof(ReplicaId replica, Bytes key, OnStateProof done) {
     }
 }
 
+WatchId Client::watch(WatchOptions watched, OnWatch told) {
+    const WatchId id(state_->next_watch++);
+    auto shared = std::make_shared<OnWatch>(std::move(told));
+    if (!state_->submit([state = state_.get(), id, watched = std::move(watched), shared]() mutable {
+            state->session.watch(id, std::move(watched), state->now_ms(), std::move(*shared));
+            state->session.tick(state->now_ms());  // what is refused at once is told now
+        })) {
+        WatchNews news;
+        news.kind = WatchNews::Kind::ended;
+        news.why = closed_text;
+        (*shared)(news);
+    }
+    return id;
+}
+
+void Client::unwatch(WatchId id) {
+    (void)state_->submit([state = state_.get(), id] { state->session.unwatch(id, state->now_ms()); });
+}
+
 std::future<WriteResult> Client::write(kvstore::Operation operation) {
     auto promise = std::make_shared<std::promise<WriteResult>>();
     write(std::move(operation), [promise](const WriteResult& result) { promise->set_value(result); });

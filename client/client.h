@@ -98,6 +98,12 @@ class Client {
     using OnStateProof = std::function<void(const Result<wire::StateProofAnswer>&)>;
     void receipt(consensus::ReplicaId replica, wire::ReceiptAsk ask, OnReceipt done);
     void state_proof(consensus::ReplicaId replica, Bytes key, OnStateProof done);
+    // ---- Watches
+    // Changes from now on or from a revision, in order, each once; `told` runs as completions do, and may be slow: who
+    // does not keep up is fed from the history. It is told how the watch ended unless that was by unwatch(), after which
+    // nothing is told that was not under way (with close(): Ending::closed).
+    WatchId watch(WatchOptions watched, OnWatch told);
+    void unwatch(WatchId id);
 
     // ---- Futures
     [[nodiscard]] std::future<WriteResult> write(kvstore::Operation operation);

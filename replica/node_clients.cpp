@@ -233,6 +233,26 @@ void Node::read_done(LinkId link, const wire::Read& request, consensus::Height l
     s.to_client(link, *client, std::move(reply));
 }
 
+void Node::State::tell(std::uint64_t link, const wire::ReplicaMessage& message) {
+    if (const auto client = routes.client_of(link)) {
+        to_client(link, *client, message);
+    }
+}
+
+void Node::client_watch(LinkId link, const consensus::ClientId& client, wire::Watch request) {
+    if (state_->routes.client_of(link) == client) {  // the link did not close meanwhile
+        state_->watches.ask(link, std::move(request));
+    }
+}
+
+void Node::client_unwatch(LinkId link, const wire::Unwatch& request) {
+    state_->watches.unwatch(link, request);
+}
+
+void Node::changes_read(std::uint64_t ticket, const Result<kvstore::ChangePage>& page, kvstore::Revision revision) {
+    state_->watches.changes_read(ticket, page, revision);
+}
+
 void Node::client_connected(LinkId link, const consensus::ClientId& client) {
     state_->routes.connected(link, client);
     state_->welcome(link, client);
@@ -241,6 +261,7 @@ void Node::client_connected(LinkId link, const consensus::ClientId& client) {
 void Node::client_disconnected(LinkId link) {
     state_->routes.disconnected(link);
     state_->reads.drop_link(link);
+    state_->watches.drop_link(link);
 }
 
 }  // namespace loyal::replica

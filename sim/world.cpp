@@ -179,6 +179,7 @@ void World::count(RunNumbers& numbers) const {
         numbers.reads_fast += seen.reads_fast;
         numbers.reads_ordered += seen.reads_ordered;
         numbers.reads_failed += seen.reads_failed;
+        numbers.changes_told += client->changes_told();
         numbers.slowest_us = std::max(numbers.slowest_us, seen.slowest_us);
     }
 }
@@ -422,8 +423,13 @@ void World::on_executed(ReplicaId replica, const consensus::Block& block, const 
     if (options_.observer != nullptr) {
         options_.observer->executed(replica, block.header.height, result.digest);
     }
+    const consensus::Height known = chain_.height();
     if (auto finding = chain_.executed(replica, block, result)) {
         violation(*finding);
+    } else if (chain_.height() > known) {
+        if (finding = changes_.committed(result, chain_.model()); finding) {
+            violation(*finding);
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 #include "wire/codec.h"
 #include "wire/codec_recovery.h"
 #include "wire/codec_support.h"
+#include "wire/codec_watch.h"
 
 namespace loyal::wire {
 
@@ -127,6 +128,8 @@ Result<ClientMessage> decode_client(ByteView bytes) {
         case v1::ClientFrame::kStateAsk: return state_ask_from(frame.state_ask());
         case v1::ClientFrame::kReceiptAsk: return receipt_ask_from(frame.receipt_ask());
         case v1::ClientFrame::kStateProofAsk: return state_proof_ask_from(frame.state_proof_ask());
+        case v1::ClientFrame::kWatch: return watch_from(frame.watch());
+        case v1::ClientFrame::kUnwatch: return unwatch_from(frame.unwatch());
         case v1::ClientFrame::MESSAGE_NOT_SET: break;
     }
     return malformed("client frame", "no known message in it");

@@ -4,6 +4,7 @@
 #include "wire/codec.h"
 #include "wire/codec_recovery.h"
 #include "wire/codec_support.h"
+#include "wire/codec_watch.h"
 
 namespace loyal::wire {
 
@@ -327,6 +328,9 @@ Result<ReplicaMessage> decode_replica(ByteView bytes) {
                        limits::envelope_ops_max) > limits::envelope_ops_max) {
         return malformed("replica frame", "malformed, or too many outcomes");
     }
+    if (!watch_events_bounded(bytes)) {
+        return malformed("replica frame", "malformed, or too many changes");
+    }
     v1::ReplicaFrame frame;
     if (auto parsed = parse(frame, bytes, "replica frame"); !parsed) {
         return tl::unexpected(parsed.error());
@@ -342,6 +346,9 @@ Result<ReplicaMessage> decode_replica(ByteView bytes) {
         case v1::ReplicaFrame::kStateAnswer: return state_answer_from(frame.state_answer());
         case v1::ReplicaFrame::kReceiptAnswer: return receipt_answer_from(frame.receipt_answer());
         case v1::ReplicaFrame::kStateProofAnswer: return state_proof_answer_from(frame.state_proof_answer());
+        case v1::ReplicaFrame::kWatchEvents: return watch_events_from(frame.watch_events());
+        case v1::ReplicaFrame::kWatchProgress: return watch_progress_from(frame.watch_progress());
+        case v1::ReplicaFrame::kWatchEnd: return watch_end_from(frame.watch_end());
         case v1::ReplicaFrame::MESSAGE_NOT_SET: break;
     }
     return malformed("replica frame", "no known message in it");

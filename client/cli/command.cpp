@@ -134,6 +134,7 @@ std::unique_ptr<CLI::App> make_parser(CommandContext& context) {
     add_txn_command(*app, context);
     add_lease_commands(*app, context);
     add_lock_commands(*app, context);
+    add_watch_command(*app, context);
     add_verify_command(*app, context);
     add_import_command(*app, context);
     add_export_command(*app, context);

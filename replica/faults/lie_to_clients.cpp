@@ -45,6 +45,10 @@ class LieToClients final : public FaultModel {
     void distort(wire::ControlReply&) const {}  // an operator must be able to end this
     // Both prove what they say: a lie is no answer.
     void distort(wire::CheckpointAnswer& message) const { message.proof.reset(); }
+    void distort(wire::WatchEvents& message) const;
+    // "Nothing happens for long": believed by those who count one voice.
+    void distort(wire::WatchProgress& message) const { message.upto.revision = message.upto.revision.plus(1'000); }
+    void distort(wire::WatchEnd& message) const { message.oldest = message.oldest.plus(1'000); }
     void distort(wire::StateAnswer& message) const { message.chunk.available = false; }
 
     // Told well: the false outcome is the only leaf of a tree of its own, under a digest that this replica signs.
@@ -168,6 +172,32 @@ void LieToClients::distort(wire::ReadReply& message) {
     if (message.digest == honest) {
         message.digest = crypto::digest_of("lie", honest.view());
         message.result.reset();
+    }
+}
+
+// A change with another value, one that never was, or none.
+void LieToClients::distort(wire::WatchEvents& message) const {
+    const std::uint64_t draw = mix(message.upto.revision.value);
+    if (!message.changes.empty()) {
+        kvstore::Change& change = message.changes.front();
+        switch (draw % 4) {
+            case 0: change.now.value = changed(change.now.value); break;
+            case 1: message.changes.erase(message.changes.begin()); break;
+            case 2: message.changes.clear(); break;
+            default: change.key.back() = static_cast<std::uint8_t>(change.key.back() ^ 1U); break;
+        }
+        return;
+    }
+    if (draw % 2 == 0 && message.after < message.upto) {
+        kvstore::Change invented;
+        invented.key = bytes_of("lie");
+        invented.now.id = message.upto;
+        invented.now.created = message.upto.revision;
+        invented.now.version = 1;
+        invented.now.value = bytes_of("lie");
+        message.changes.push_back(std::move(invented));
+    } else {
+        message.upto.revision = message.upto.revision.plus(1'000);
     }
 }
 

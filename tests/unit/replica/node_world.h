@@ -85,6 +85,7 @@ struct Port final : NodePort {
     void read(LinkId link, wire::Read request, Height lock) override {
         reads.push_back({link, std::move(request), lock});
     }
+    void read_changes(LinkId, std::uint64_t, kvstore::ChangeQuery) override {}
     void serve_committed(const consensus::ServeCommitted& request) override { serves.push_back(request); }
     void stable(const consensus::Stable&) override {}
     void fetch_state(const consensus::FetchState&) override {}

@@ -240,8 +240,63 @@ kvstore::Query any_query() {
     }
 }
 
+namespace {
+
+kvstore::ChangeId any_place() {
+    return {kvstore::Revision(number()), static_cast<std::uint32_t>(number())};
+}
+kvstore::KeyRecord any_record(const kvstore::ChangeId& id) {
+    kvstore::KeyRecord record;
+    record.id = id;
+    record.created = kvstore::Revision(number());
+    record.version = pick<std::uint64_t>(1, 1'000'000);
+    record.timestamp = Hlc(number());
+    record.lease = kvstore::LeaseId(number());
+    record.value = any_bytes(60);
+    return record;
+}
+kvstore::Change any_change(const kvstore::ChangeId& id) {
+    kvstore::Change change;
+    change.key = any_bytes(20);
+    change.key.push_back('k');
+    change.now.id = id;
+    change.now.timestamp = Hlc(number());
+    if (coin()) {
+        change.now = any_record(id);
+    }
+    if (coin()) {
+        change.previous = any_record(any_place());
+    } else {
+        change.previous_dropped = coin();
+    }
+    return change;
+}
+WatchEvents any_events() {
+    WatchEvents events;
+    events.id = WatchId(number());
+    events.nonce = number();
+    events.number = number();
+    events.after = {kvstore::Revision(pick<std::uint64_t>(0, 1'000'000)), static_cast<std::uint32_t>(number())};
+    events.live = coin();
+    kvstore::ChangeId at = events.after;
+    for (int i = pick<int>(0, 4); i > 0; --i) {
+        at = {at.revision.plus(pick<std::uint64_t>(1, 5)), pick<std::uint32_t>(0, 5)};
+        events.changes.push_back(any_change(at));
+    }
+    events.upto = end_of(at.revision);
+    return events;
+}
+Watch any_watch() {
+    const kvstore::Range range = any_range();
+    return {WatchId(number()), number(), any_place(), range.begin, range.end, coin()};
+}
+
+}  // namespace
+
 ClientMessage any_client_message() {
-    switch (kind(7)) {
+    switch (kind(9)) {
+        case 7: return any_watch();
+        case 8: return Unwatch{WatchId(number()), number()};
         case 0: return Submit{any_envelope()};
         case 1: return Read{number(), any_query(), any_height(), coin(), coin()};
         case 2: return StatusRequest{number()};
@@ -305,7 +360,12 @@ kvstore::StateProof any_state_proof() {
 }
 
 ReplicaMessage any_replica_message() {
-    switch (kind(9)) {
+    switch (kind(12)) {
+        case 9: return any_events();
+        case 10: return WatchProgress{any_place(), number()};
+        case 11:
+            return WatchEnd{WatchId(number()), number(), number(), static_cast<WatchEndReason>(pick<int>(1, 4)),
+                            kvstore::Revision(number())};
         case 0: return Welcome{any_replica(), any_view(), any_replica(), Hlc(number())};
         case 1:
             return Reply{any_replica(), SessionId(number()), any_view(), Hlc(number()), up_to<OutcomeReply>(5, [] {
@@ -473,6 +533,24 @@ bool equal(const StateProofAnswer& a, const StateProofAnswer& b) {
 }
 bool equal(const StateAnswer& a, const StateAnswer& b) {
     return a.nonce == b.nonce && equal(a.chunk, b.chunk);
+}
+
+bool equal(const Watch& a, const Watch& b) {
+    return a.id == b.id && a.nonce == b.nonce && a.after == b.after && a.begin == b.begin && a.end == b.end &&
+           a.want_previous == b.want_previous;
+}
+bool equal(const Unwatch& a, const Unwatch& b) {
+    return a.id == b.id && a.nonce == b.nonce;
+}
+bool equal(const WatchEvents& a, const WatchEvents& b) {
+    return a.id == b.id && a.nonce == b.nonce && a.number == b.number && a.after == b.after && a.upto == b.upto &&
+           a.live == b.live && a.changes == b.changes;
+}
+bool equal(const WatchProgress& a, const WatchProgress& b) {
+    return a.upto == b.upto && a.sent == b.sent;
+}
+bool equal(const WatchEnd& a, const WatchEnd& b) {
+    return a.id == b.id && a.nonce == b.nonce && a.number == b.number && a.reason == b.reason && a.oldest == b.oldest;
 }
 
 template <class Variant>
