@@ -34,8 +34,8 @@ static_assert(limits::replicas_max <= 32);
 struct Asked {
     Bytes encoded;  // kvstore::encode_operations of it alone
     bool is_query = false;
-    bool answers_at_length = false;  // a query, or a transaction that may hold some
-    bool alone = false;              // must not share its envelope (its answer did not fit beside others)
+    bool may_be_too_large = false;  // for its envelope or block: a query, a transaction, a delete of a range
+    bool alone = false;             // must not share its envelope (its answer did not fit beside others)
     std::uint64_t asked_ms = 0;
     std::uint64_t deadline_ms = 0;
     Session::OnWrite done;

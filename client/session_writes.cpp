@@ -66,7 +66,9 @@ void Session::State::write(kvstore::Operation operation, std::uint64_t deadline_
         return;
     }
     const bool is_query = kvstore::is_query(operation);
-    const bool answers_at_length = is_query || std::holds_alternative<kvstore::Txn>(operation);
+    const auto* erase = std::get_if<kvstore::Delete>(&operation);
+    const bool may_be_too_large =
+        is_query || std::holds_alternative<kvstore::Txn>(operation) || (erase != nullptr && erase->end);
     std::vector<kvstore::Operation> one;
     one.push_back(std::move(operation));
     Bytes encoded = kvstore::encode_operations(one);
@@ -78,7 +80,7 @@ void Session::State::write(kvstore::Operation operation, std::uint64_t deadline_
         return;
     }
     waiting.push_back(
-        Asked{std::move(encoded), is_query, answers_at_length, false, now_ms, deadline_ms, std::move(done)});
+        Asked{std::move(encoded), is_query, may_be_too_large, false, now_ms, deadline_ms, std::move(done)});
 }
 
 // ---- Launching
@@ -172,7 +174,7 @@ void Session::State::launch(std::vector<Asked> batch) {
     flight.slots.reserve(batch.size());
     for (Asked& asked : batch) {
         flight.operations.insert(flight.operations.end(), asked.encoded.begin(), asked.encoded.end());
-        if (!asked.answers_at_length) {
+        if (!asked.may_be_too_large) {
             Bytes().swap(asked.encoded);
         }
         flight.slots.push_back(Slot{std::move(asked), Ballot(quorum.n)});
@@ -340,8 +342,8 @@ void Session::State::on_agreed(Stream& stream, Flight& flight, Slot& slot, const
                     "not applied: this client has no right to do that", true});
             return;
         case Status::too_large:
-            // A query finds room in another block; a transaction, alone in its envelope, may still be too large.
-            if (slot.asked.is_query || (slot.asked.answers_at_length && !slot.asked.alone)) {
+            // A query finds room in another block; anything else, alone in its envelope, may still be too large.
+            if (slot.asked.is_query || (slot.asked.may_be_too_large && !slot.asked.alone)) {
                 ask_again_alone(slot, flight);
             } else {
                 settle(flight, slot, {Certainty::done, outcome, members_of(agreed.replicas), "", false});
@@ -380,8 +382,7 @@ void Session::State::on_not_executed(Stream& stream, Flight& flight, Slot& slot,
     flight.sign_again = true;
 }
 
-// Its answer did not fit beside others'. It changed nothing (a transaction that does not fit neither), so it may be
-// asked again under a new number.
+// It did not fit beside others. It changed nothing, so it may be asked again under a new number.
 void Session::State::ask_again_alone(Slot& slot, Flight& flight) {
     Asked again = std::move(slot.asked);
     again.alone = true;

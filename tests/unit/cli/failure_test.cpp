@@ -44,6 +44,36 @@ TEST(ExitCodes, of_writes_that_were_decided) {
     EXPECT_EQ(exit_of(judge(executed(Status::denied))), 5);
 }
 
+TEST(ExitCodes, of_answers_that_say_no) {
+    using kvstore::Status;
+    for (const Status negative : {Status::compacted, Status::future_revision, Status::no_lease, Status::fenced,
+                                  Status::no_lock, Status::exhausted, Status::too_large}) {
+        EXPECT_EQ(exit_of(judge(executed(negative))), 1) << to_string(negative);
+        ReadResult read;
+        read.status = negative;
+        EXPECT_EQ(exit_of(judge(read)), 1) << to_string(negative);
+    }
+    ReadResult read;
+    read.status = Status::compacted;
+    read.result = kvstore::encode_count(17);
+    EXPECT_THAT(judge(read).error().message, HasSubstr("revision 17"));
+    read.status = Status::future_revision;
+    read.revision = kvstore::Revision(9);
+    EXPECT_THAT(judge(read).error().message, HasSubstr("at revision 9"));
+}
+
+TEST(ExitCodes, what_was_not_sent_because_it_breaks_a_limit_is_bad_input) {
+    WriteResult write = not_executed(Certainty::not_applied);
+    write.outcome.status = kvstore::Status::invalid;
+    write.why = "not applied: invalid: the key is empty";
+    EXPECT_EQ(exit_of(judge(write)), 2);
+    EXPECT_EQ(judge(write).error().message, "the key is empty");
+    ReadResult read;
+    read.status = kvstore::Status::invalid;
+    read.why = "invalid: the key is empty";
+    EXPECT_EQ(exit_of(judge(read)), 2);
+}
+
 TEST(ExitCodes, of_writes_without_a_decision) {
     EXPECT_EQ(exit_of(judge(not_executed(Certainty::not_applied))), 3);
     EXPECT_EQ(exit_of(judge(not_executed(Certainty::maybe_applied))), 4);

@@ -220,7 +220,69 @@ TEST_F(SessionRead, a_malformed_question_is_refused_here) {
     cluster.advance(10);
     ASSERT_TRUE(result());
     EXPECT_FALSE(result()->ok);
+    EXPECT_EQ(result()->status, kvstore::Status::invalid);
     EXPECT_TRUE(cluster.take_reads().empty());
+}
+
+TEST_F(SessionRead, a_negative_answer_is_agreed_on_like_any_other) {
+    const auto questions = asked();
+    const kvstore::QueryAnswer compacted{kvstore::Status::compacted, kvstore::encode_count(17)};
+    cluster.answer_query(questions[0].first, questions[0].second, compacted, 10, 10);
+    cluster.answer_read(questions[3].first, questions[3].second, new_value, 10, 10);
+    EXPECT_FALSE(result()) << "one says so, another has a value";
+    cluster.answer_query(questions[1].first, questions[1].second, compacted, 10, 10);
+    ASSERT_TRUE(result());
+    EXPECT_FALSE(result()->ok);
+    EXPECT_FALSE(result()->integrity);
+    EXPECT_EQ(result()->status, kvstore::Status::compacted);
+    EXPECT_EQ(kvstore::decode_count(result()->result), 17U);
+    EXPECT_EQ(result()->replicas.size(), 2U);
+}
+
+TEST_F(SessionRead, other_queries_get_their_own_kind_of_answer) {
+    cluster.connect_all();
+    index = cluster.read(kvstore::LockQuery{bytes_of("lock")});
+    kvstore::LockReport report;
+    report.token = 3;
+    report.queue.push_back({kvstore::LeaseId(5), {}, bytes_of("me")});
+    for (const auto& [to, read] : cluster.take_reads()) {
+        cluster.answer_query(to, read, {kvstore::Status::ok, kvstore::encode_lock_report(report)}, 10, 10);
+    }
+    ASSERT_TRUE(result());
+    EXPECT_TRUE(result()->ok);
+    EXPECT_EQ(kvstore::decode_lock_report(result()->result), report);
+}
+
+TEST_F(SessionRead, an_answer_of_another_kind_than_was_asked_for_is_no_answer) {
+    cluster.connect_all();
+    index = cluster.read(kvstore::LockQuery{bytes_of("lock")});
+    for (const auto& [to, read] : cluster.take_reads()) {
+        cluster.answer_query(to, read, {kvstore::Status::ok, Bytes{1, 2, 3}}, 10, 10);
+    }
+    ASSERT_TRUE(result());
+    EXPECT_FALSE(result()->ok);
+    EXPECT_TRUE(result()->integrity);
+}
+
+TEST_F(SessionRead, a_read_in_order_is_an_operation_from_the_beginning) {
+    cluster.connect_all();
+    std::optional<ReadResult> read;
+    cluster.session.read_in_order(key_range("k"), cluster.now_ms, [&](const ReadResult& answer) { read = answer; });
+    const auto envelopes = cluster.take_envelopes();
+    ASSERT_EQ(envelopes.size(), 1U);
+    const auto operations = kvstore::decode_operations(envelopes[0].second.operations, envelopes[0].second.count);
+    ASSERT_TRUE(operations);
+    EXPECT_TRUE(std::holds_alternative<kvstore::Range>(operations->front()));
+    kvstore::Outcome outcome = ScriptedCluster::outcome(envelopes[0].second.seq0);
+    outcome.result = new_value;
+    cluster.reply(0, envelopes[0].second, outcome);
+    EXPECT_FALSE(read);
+    cluster.reply(1, envelopes[0].second, outcome);
+    ASSERT_TRUE(read);
+    EXPECT_TRUE(read->ok);
+    EXPECT_EQ(read->path, ReadPath::ordered);
+    EXPECT_EQ(read->revision, outcome.revision) << "exact: it is part of what was agreed on";
+    EXPECT_EQ(string_of(read->range.items.at(0).value), "new");
 }
 
 TEST_F(SessionRead, any_number_of_reads_may_be_asked_for_and_a_bounded_number_is_under_way) {
