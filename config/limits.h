@@ -12,6 +12,8 @@ inline constexpr std::size_t replicas_min = 3;
 inline constexpr std::size_t replicas_max = 31;
 inline constexpr std::size_t clients_max = 1024;  // genesis clients in cluster.toml
 inline constexpr std::size_t client_name_bytes_max = 64;
+inline constexpr std::size_t known_clients_max = 10'000;  // with those that were added since
+inline constexpr std::size_t grants_per_client_max = 64;
 
 // ---- Data
 inline constexpr std::size_t key_bytes_max = 480;  // below LMDB's 511, with room for a table prefix

@@ -131,9 +131,6 @@ crypto::Verified<PeerMessage> MessageVerifier::own(PeerMessage message) const {
 
 Result<crypto::Verified<Envelope>> MessageVerifier::verify_envelope(Envelope envelope,
                                                                     std::optional<ClientId> link_client) const {
-    if (const Result<void> known = check_known(envelope.client); !known) {
-        return tl::unexpected(known.error());
-    }
     if (link_client && *link_client != envelope.client) {
         return fail(Errc::unauthentic, "envelope in another client's name");
     }
@@ -141,11 +138,6 @@ Result<crypto::Verified<Envelope>> MessageVerifier::verify_envelope(Envelope env
         return tl::unexpected(authentic.error());
     }
     return crypto::Verified<Envelope>(std::move(envelope), {});
-}
-
-Result<void> MessageVerifier::check_known(const ClientId& client) const {
-    return membership_.clients.contains(client) ? Result<void>()
-                                                : fail(Errc::permission, "envelope of an unknown client");
 }
 
 // That the key is the client's was checked when the envelope was parsed.

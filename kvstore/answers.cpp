@@ -231,6 +231,37 @@ Result<LockReport> decode_lock_report(ByteView bytes) {
     return report;
 }
 
+Bytes encode_client_report(const ClientReport& report) {
+    CanonicalWriter out;
+    out.number(static_cast<std::uint8_t>(report.more ? 1 : 0));
+    out.number(static_cast<std::uint32_t>(report.clients.size()));
+    for (const ClientRecord& client : report.clients) {
+        out.sized(encode_client(client));
+    }
+    return out.take();
+}
+
+Result<ClientReport> decode_client_report(ByteView bytes) {
+    CanonicalReader in(bytes);
+    ClientReport report;
+    report.more = read_flag(in);
+    const auto size = in.number<std::uint32_t>();
+    if (!in.ok() || size > limits::range_items_max) {
+        return malformed_answer("report of clients");
+    }
+    for (std::uint32_t i = 0; i < size && in.ok(); ++i) {
+        auto client = decode_client(in.sized(limits::range_bytes_max));
+        if (!client || !client->present) {
+            return malformed_answer("report of clients");
+        }
+        report.clients.push_back(std::move(client->client));
+    }
+    if (!in.finish()) {
+        return malformed_answer("report of clients");
+    }
+    return report;
+}
+
 Bytes encode_txn_result(const TxnResult& result) {
     CanonicalWriter out;
     out.number(static_cast<std::uint8_t>(result.succeeded ? 1 : 0));

@@ -6,6 +6,7 @@
 //   keep alive                       what is left of the lease, ms: u64
 //   acquire                          LockPlace
 //   range, lease query, lock query   RangeResult, LeaseReport, LockReport
+//   client query                     ClientReport
 //   txn                              TxnResult
 //   compacted (any)                  the oldest revision that may be read: u64
 //   others                           empty
@@ -22,6 +23,7 @@
 #include "config/result.h"
 #include "consensus/types.h"
 #include "kvstore/outcome.h"
+#include "kvstore/rights.h"
 
 namespace loyal::kvstore {
 
@@ -94,6 +96,15 @@ struct LockReport {
 };
 [[nodiscard]] Bytes encode_lock_report(const LockReport& report);
 [[nodiscard]] Result<LockReport> decode_lock_report(ByteView bytes);
+
+// A page of clients, by name.
+struct ClientReport {
+    std::vector<ClientRecord> clients;
+    bool more = false;
+    friend bool operator==(const ClientReport&, const ClientReport&) = default;
+};
+[[nodiscard]] Bytes encode_client_report(const ClientReport& report);
+[[nodiscard]] Result<ClientReport> decode_client_report(ByteView bytes);
 
 struct PutDone {
     friend bool operator==(const PutDone&, const PutDone&) = default;

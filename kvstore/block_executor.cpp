@@ -30,7 +30,6 @@ struct BlockExecutor::Submission {
     const consensus::Envelope& envelope;
     SessionKey key;
     Caller caller;
-    std::uint8_t rights = 0;
     std::optional<std::vector<Operation>> operations;  // none: they do not parse
     Session* session = nullptr;                        // in the active generation
     bool expired = false;
@@ -47,7 +46,7 @@ BlockExecutor::BlockExecutor(const Context& context, const consensus::Block& blo
     : context_(context),
       block_(block),
       view_(context.store, context.overlay),
-      writer_(view_, context.overlay, context.meta, context.leases),
+      writer_(view_, context.overlay, context.meta, context.leases, context.clients),
       applier_(writer_, context.history_revisions) {
     StateMeta& meta = context_.meta;
     const std::uint64_t before = meta.hlc.wall_ms();
@@ -66,8 +65,7 @@ Outcome BlockExecutor::outcome_of(Seq seq, Status status, Bytes result) const {
 Result<Replies> BlockExecutor::execute(const consensus::Envelope& envelope) {
     Replies replies{envelope.client, envelope.session, {}};
     replies.outcomes.reserve(envelope.count);
-    const auto rights = context_.rights.find(envelope.client);
-    if (rights == context_.rights.end() || rights->second == 0) {
+    if (context_.clients.find(envelope.client) == nullptr) {
         for (std::uint16_t i = 0; i < envelope.count; ++i) {
             replies.outcomes.push_back(outcome_of(envelope.seq0.plus(i), Status::denied));
         }
@@ -75,8 +73,7 @@ Result<Replies> BlockExecutor::execute(const consensus::Envelope& envelope) {
     }
     Submission submission{envelope,
                           {envelope.client, envelope.session},
-                          {envelope.client, (rights->second & right_admin) != 0, envelope_result_bytes_max},
-                          rights->second,
+                          {envelope.client, envelope_result_bytes_max},
                           {},
                           nullptr};
     if (auto operations = decode_operations(envelope.operations, envelope.count)) {
@@ -214,7 +211,9 @@ Result<Applied> BlockExecutor::apply(Submission& submission, std::size_t index) 
         return Applied{Status::invalid, {}, false};
     }
     const Operation& operation = (*submission.operations)[index];
-    if ((rights_needed(operation) & ~submission.rights) != 0) {
+    // Looked up each time: an operation before this one may have changed it.
+    const ClientRecord* client = context_.clients.find(submission.key.client);
+    if (client == nullptr || !allows(*client, operation)) {
         return Applied{Status::denied, {}, false};
     }
     return applier_.apply(submission.caller, operation);

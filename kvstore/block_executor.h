@@ -9,7 +9,7 @@
 //   beyond low + 1023           window           ) nothing is recorded
 //   no session and no room      no_session       )
 //   otherwise                   executed and recorded, also when the outcome is invalid or denied
-// An envelope that is timely also moves `low` to its ack_low. A client without any right gets denied and no session.
+// An envelope that is timely also moves `low` to its ack_low. An unknown client gets denied and no session.
 #pragma once
 
 #include <map>
@@ -40,7 +40,7 @@ class BlockExecutor {
         SessionDirectory& directory;
         LeaseDirectory& leases;
         StateMeta& meta;  // of the block before; what this block makes of it, but for its digest
-        const std::map<consensus::ClientId, std::uint8_t>& rights;
+        ClientDirectory& clients;
         ExecutionRules rules;
         std::uint64_t history_revisions = 0;
     };
@@ -50,6 +50,7 @@ class BlockExecutor {
     [[nodiscard]] Result<Replies> execute(const consensus::Envelope& envelope);
     // Behind the last envelope; nothing is executed afterwards.
     [[nodiscard]] Result<void> finish() { return applier_.end_block(); }
+    [[nodiscard]] bool changed_clients() const { return writer_.changed_clients(); }
     [[nodiscard]] std::shared_ptr<const std::vector<Change>> take_changes() { return writer_.take_changes(); }
     // Of what was executed or refused so far, in order: the leaves of the block's result tree.
     [[nodiscard]] BlockResults take_results() { return std::move(results_); }

@@ -4,6 +4,7 @@
 
 #include "config/assert.h"
 #include "config/limits.h"
+#include "crypto/identity.h"
 #include "kvstore/operation_codec.h"
 
 namespace loyal::kvstore {
@@ -27,6 +28,11 @@ enum class Kind : std::uint8_t {
     compact = 11,
     lease_query = 12,
     lock_query = 13,
+    client_add = 14,
+    client_remove = 15,
+    right_grant = 16,
+    right_revoke = 17,
+    client_query = 18,
 };
 
 constexpr std::uint8_t put_has_lease = 1;
@@ -53,6 +59,11 @@ std::uint8_t flags_of(std::initializer_list<std::pair<bool, std::uint8_t>> flags
 
 void write_head(CanonicalWriter& out, Kind kind, std::uint8_t flags = 0) {
     out.number(static_cast<std::uint8_t>(kind)).number(flags);
+}
+
+void write_name(CanonicalWriter& out, const std::string& name) {
+    LOYAL_ASSERT(name.size() <= limits::client_name_bytes_max, "callers check a name before they encode it");
+    out.number(static_cast<std::uint8_t>(name.size())).raw(view_of(name));
 }
 
 void write_fence(CanonicalWriter& out, const std::optional<Fence>& fence) {
@@ -173,6 +184,31 @@ struct Encoder {
     void operator()(const LockQuery& query) const {
         write_head(out, Kind::lock_query);
         write_key(out, query.name);
+    }
+    void operator()(const ClientAdd& add) const {
+        write_head(out, Kind::client_add);
+        write_name(out, add.name);
+        out.raw(add.key.bytes);
+    }
+    void operator()(const ClientRemove& remove) const {
+        write_head(out, Kind::client_remove);
+        write_name(out, remove.name);
+    }
+    void operator()(const RightGrant& grant) const { write_right(Kind::right_grant, grant); }
+    void operator()(const RightRevoke& revoke) const { write_right(Kind::right_revoke, revoke); }
+    void operator()(const ClientQuery& query) const {
+        write_head(out, Kind::client_query);
+        write_name(out, query.after);
+        out.number(query.limit);
+    }
+
+ private:
+    template <class Right>
+    void write_right(Kind kind, const Right& right) const {
+        write_head(out, kind);
+        write_name(out, right.client);
+        write_key(out, right.prefix);
+        out.number(right.rights);
     }
 };
 
@@ -358,6 +394,43 @@ LeaseQuery read_lease_query(CanonicalReader& in) {
     return query;
 }
 
+// `may_be_empty`: where a list begins.
+std::string read_name(CanonicalReader& in, bool may_be_empty = false) {
+    const auto size = in.number<std::uint8_t>();
+    std::string name = string_of(in.raw(std::min<std::size_t>(size, limits::client_name_bytes_max + 1)));
+    if (!(may_be_empty && name.empty()) && !crypto::is_valid_key_name(name)) {
+        in.reject();
+    }
+    return name;
+}
+
+ClientAdd read_client_add(CanonicalReader& in) {
+    ClientAdd add;
+    add.name = read_name(in);
+    const ByteView key = in.raw(add.key.bytes.size());
+    std::copy(key.begin(), key.end(), add.key.bytes.begin());
+    return add;
+}
+
+template <class Right>
+Right read_right(CanonicalReader& in) {
+    Right right;
+    right.client = read_name(in);
+    right.prefix = read_key(in, true);
+    right.rights = in.number<std::uint8_t>();
+    if (right.rights == 0 || right.rights > rights_all) {
+        in.reject();
+    }
+    return right;
+}
+
+ClientQuery read_client_query(CanonicalReader& in) {
+    ClientQuery query;
+    query.after = read_name(in, true);
+    query.limit = in.number<std::uint32_t>();
+    return query;
+}
+
 // One operation; the reader is not ok afterwards when it breaks the format or a bound.
 Operation read_operation(CanonicalReader& in) {
     const auto kind = in.number<std::uint8_t>();
@@ -381,6 +454,11 @@ Operation read_operation(CanonicalReader& in) {
         case Kind::compact: return Compact{Revision(read_positive(in))};
         case Kind::lease_query: return read_lease_query(in);
         case Kind::lock_query: return LockQuery{read_key(in, false)};
+        case Kind::client_add: return read_client_add(in);
+        case Kind::client_remove: return ClientRemove{read_name(in)};
+        case Kind::right_grant: return read_right<RightGrant>(in);
+        case Kind::right_revoke: return read_right<RightRevoke>(in);
+        case Kind::client_query: return read_client_query(in);
         default: in.reject(); return Delete{};
     }
 }
@@ -389,7 +467,7 @@ Operation read_operation(CanonicalReader& in) {
 
 bool is_query(const Operation& operation) {
     return std::holds_alternative<Range>(operation) || std::holds_alternative<LeaseQuery>(operation) ||
-           std::holds_alternative<LockQuery>(operation);
+           std::holds_alternative<LockQuery>(operation) || std::holds_alternative<ClientQuery>(operation);
 }
 
 Operation to_operation(Query query) {
@@ -403,6 +481,9 @@ Query to_query(const Operation& operation) {
     }
     if (const auto* lock = std::get_if<LockQuery>(&operation)) {
         return *lock;
+    }
+    if (const auto* clients = std::get_if<ClientQuery>(&operation)) {
+        return *clients;
     }
     return std::get<Range>(operation);
 }

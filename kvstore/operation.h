@@ -18,6 +18,11 @@
 //   11 compact     revision u64
 //   12 lease query lease u64 | limit u32      0: the list of leases, from `after` on
 //   13 lock query  name
+//   14 add client     client name u8+bytes | key 32
+//   15 remove client  client name
+//   16 grant right    client name | prefix u16+bytes | rights u8
+//   17 revoke right   as 16
+//   18 client query   after: a client name, or nothing | limit u32
 //   fence: name | token u64
 // Keys and names are never empty, but for the bounds of a range that has an end. Pure and thread-safe.
 #pragma once
@@ -33,6 +38,7 @@
 #include "consensus/types.h"
 #include "kvstore/answers.h"
 #include "kvstore/outcome.h"
+#include "kvstore/rights.h"
 
 namespace loyal::kvstore {
 
@@ -132,10 +138,37 @@ struct LockQuery {
     Bytes name;
 };
 
-using Operation = std::variant<Put, Delete, CompareAndSet, Range, Txn, LeaseGrant, LeaseRevoke, LeaseKeepAlive,
-                               LockAcquire, LockRelease, Compact, LeaseQuery, LockQuery>;
+// A client without any right yet; operators only. Status::exists when the name or the key is known.
+struct ClientAdd {
+    std::string name;
+    crypto::PublicKey key;
+};
+// Not of the last operator (Status::last_operator).
+struct ClientRemove {
+    std::string name;
+};
+// By who is admin of the prefix.
+struct RightGrant {
+    std::string client;
+    Bytes prefix;  // empty: all keys
+    std::uint8_t rights = 0;
+};
+struct RightRevoke {
+    std::string client;
+    Bytes prefix;
+    std::uint8_t rights = 0;
+};
+// By operators.
+struct ClientQuery {
+    std::string after{};  // from the name behind this on
+    std::uint32_t limit = 0;
+};
+
+using Operation =
+    std::variant<Put, Delete, CompareAndSet, Range, Txn, LeaseGrant, LeaseRevoke, LeaseKeepAlive, LockAcquire,
+                 LockRelease, Compact, LeaseQuery, LockQuery, ClientAdd, ClientRemove, RightGrant, RightRevoke, ClientQuery>;
 // What changes nothing, and may be answered without being ordered.
-using Query = std::variant<Range, LeaseQuery, LockQuery>;
+using Query = std::variant<Range, LeaseQuery, LockQuery, ClientQuery>;
 [[nodiscard]] bool is_query(const Operation& operation);
 [[nodiscard]] Operation to_operation(Query query);
 // `operation` is one (asserted).
@@ -146,6 +179,10 @@ using Query = std::variant<Range, LeaseQuery, LockQuery>;
 [[nodiscard]] Result<std::vector<Operation>> decode_operations(ByteView bytes, std::size_t count);
 [[nodiscard]] Bytes encode_query(const Query& query);
 [[nodiscard]] Result<Query> decode_query(ByteView bytes);
+
+// Whether the client's rights are enough for it; for a transaction they are for both of its branches.
+[[nodiscard]] bool allows(const ClientRecord& client, const Operation& operation);
+[[nodiscard]] bool allows(const ClientRecord& client, const Query& query);
 
 // What a client checks before it sends: a bound of an operation that is broken, in words.
 [[nodiscard]] Result<void> check_operation(const Operation& operation);

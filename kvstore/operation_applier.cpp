@@ -43,6 +43,11 @@ Result<Applied> OperationApplier::apply(Caller& caller, const Operation& operati
         Result<Applied> operator()(const Compact& each) const { return applier.compact(each); }
         Result<Applied> operator()(const LeaseQuery& each) const { return applier.query(caller, each); }
         Result<Applied> operator()(const LockQuery& each) const { return applier.query(caller, each); }
+        Result<Applied> operator()(const ClientAdd& each) const { return applier.add(each); }
+        Result<Applied> operator()(const ClientRemove& each) const { return applier.remove(each); }
+        Result<Applied> operator()(const RightGrant& each) const { return applier.grant(each); }
+        Result<Applied> operator()(const RightRevoke& each) const { return applier.revoke(each); }
+        Result<Applied> operator()(const ClientQuery& each) const { return applier.query(caller, each); }
     };
     return std::visit(Dispatch{*this, caller}, operation);
 }
@@ -161,7 +166,7 @@ Result<Applied> OperationApplier::query(Caller& caller, const Query& query) {
         return no_room;
     }
     writer_.flush_history();
-    auto answer = answer_query(writer_.reader(), writer_.view(), writer_.meta(), query, limits::range_bytes_max);
+    auto answer = answer_query({writer_.reader(), writer_.view(), writer_.meta(), writer_.clients()}, query, limits::range_bytes_max);
     if (!answer) {
         return tl::unexpected(answer.error());
     }
@@ -177,12 +182,17 @@ Result<Applied> OperationApplier::query(Caller& caller, const Query& query) {
 
 // ---- Leases and locks
 
+bool OperationApplier::may_use(const Caller& caller, const LeaseRecord& lease) const {
+    const ClientRecord* client = writer_.clients().find(caller.client);
+    return lease.owner == caller.client || (client != nullptr && is_operator(*client));
+}
+
 Result<Status> OperationApplier::check_lease(const Caller& caller, LeaseId id, bool for_item, std::size_t more_items) {
     const auto lease = writer_.lease(id);
     if (!lease) {
         return tl::unexpected(lease.error());
     }
-    if (!*lease || ((*lease)->owner != caller.client && !caller.admin)) {
+    if (!*lease || !may_use(caller, **lease)) {
         return Status::no_lease;
     }
     return for_item && (*lease)->items + more_items > limits::lease_keys_max ? Status::exhausted : Status::ok;
@@ -235,7 +245,7 @@ Result<Applied> OperationApplier::keep_alive(const Caller& caller, const LeaseKe
     if (!lease) {
         return tl::unexpected(lease.error());
     }
-    if (!*lease || ((*lease)->owner != caller.client && !caller.admin)) {
+    if (!*lease || !may_use(caller, **lease)) {
         return refused(Status::no_lease);
     }
     (*lease)->expires_ms = writer_.meta().lease_clock_ms + (*lease)->ttl_ms;

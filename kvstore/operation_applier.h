@@ -18,7 +18,6 @@ struct Applied {
 // ranges answer too_large, so that no client can make every replica copy gigabytes within one block.
 struct Caller {
     consensus::ClientId client;
-    bool admin = false;
     std::size_t result_bytes_left = 0;
 };
 
@@ -43,6 +42,12 @@ class OperationApplier {
     [[nodiscard]] Result<Applied> release(const Caller& caller, const LockRelease& release);
     [[nodiscard]] Result<Applied> compact(const Compact& compact);
 
+    // Clients and their rights (client_applier.cpp)
+    [[nodiscard]] Result<Applied> add(const ClientAdd& add);
+    [[nodiscard]] Result<Applied> remove(const ClientRemove& remove);
+    [[nodiscard]] Result<Applied> grant(const RightGrant& grant);
+    [[nodiscard]] Result<Applied> revoke(const RightRevoke& revoke);
+
     // Transactions (txn_applier.cpp)
     [[nodiscard]] Result<Applied> txn(Caller& caller, const Txn& txn);
     [[nodiscard]] Result<bool> holds(const Compare& compare);
@@ -54,6 +59,8 @@ class OperationApplier {
     [[nodiscard]] Result<Status> check_lease(const Caller& caller, LeaseId id, bool for_item,
                                              std::size_t more_items = 1);
     [[nodiscard]] Status may_grant(const Caller& caller) const;
+    // Its owner, or an operator.
+    [[nodiscard]] bool may_use(const Caller& caller, const LeaseRecord& lease) const;
     [[nodiscard]] Result<std::uint64_t> end_lease(LeaseId id);
     // The keys of a delete, or nothing when there are more than limits::delete_keys_max.
     [[nodiscard]] Result<std::optional<std::vector<Bytes>>> keys_of(const Delete& erase);

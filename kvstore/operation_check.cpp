@@ -2,6 +2,7 @@
 #include <string>
 
 #include "config/limits.h"
+#include "crypto/identity.h"
 #include "kvstore/operation.h"
 
 namespace loyal::kvstore {
@@ -50,6 +51,22 @@ Result<void> check_fence(const std::optional<Fence>& fence) {
         return out_of_bounds("0 is no fencing token; they count from 1");
     }
     return check_key(fence->lock, "name of the fence's lock");
+}
+
+Result<void> check_name(const std::string& name) {
+    return crypto::is_valid_key_name(name)
+               ? Result<void>()
+               : Result<void>(out_of_bounds("\"" + name + "\" is no name of a client; use 1 to " +
+                                            std::to_string(limits::client_name_bytes_max) +
+                                            " letters, digits, dots, dashes and underscores"));
+}
+
+template <class Right>
+Result<void> check_right(const Right& right) {
+    if (right.rights == 0 || right.rights > rights_all) {
+        return out_of_bounds("no such right; there are read, write and admin");
+    }
+    return check_name(right.client).and_then([&] { return check_key(right.prefix, "prefix", true); });
 }
 
 struct Checker {
@@ -127,6 +144,13 @@ struct Checker {
                    : Result<void>(out_of_bounds("a query is for one lease or for the list"));
     }
     Result<void> operator()(const LockQuery& query) const { return check_key(query.name, "name of the lock"); }
+    Result<void> operator()(const ClientAdd& add) const { return check_name(add.name); }
+    Result<void> operator()(const ClientRemove& remove) const { return check_name(remove.name); }
+    Result<void> operator()(const RightGrant& grant) const { return check_right(grant); }
+    Result<void> operator()(const RightRevoke& revoke) const { return check_right(revoke); }
+    Result<void> operator()(const ClientQuery& query) const {
+        return query.after.empty() ? Result<void>() : check_name(query.after);
+    }
 };
 
 }  // namespace

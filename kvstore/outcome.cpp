@@ -5,7 +5,7 @@
 namespace loyal::kvstore {
 
 bool is_status(std::uint8_t number) {
-    return number <= static_cast<std::uint8_t>(Status::exhausted);
+    return number <= static_cast<std::uint8_t>(Status::last_operator);
 }
 
 std::string_view to_string(Status status) {
@@ -26,6 +26,9 @@ std::string_view to_string(Status status) {
         case Status::fenced: return "fenced";
         case Status::no_lock: return "no such lock or token";
         case Status::exhausted: return "too many";
+        case Status::no_client: return "no such client or right";
+        case Status::exists: return "exists already";
+        case Status::last_operator: return "the last operator";
     }
     return "unknown";
 }

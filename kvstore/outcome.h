@@ -29,7 +29,10 @@ enum class Status : std::uint8_t {
     no_lease = 12,         // unknown, revoked or expired; or somebody else's
     fenced = 13,           // a newer token of the fence's lock was given out
     no_lock = 14,          // a fence for a lock, or a token, that never was; a lock that the lease does not wait for
-    exhausted = 15,        // too many leases of a client, keys of a lease, or waiters for a lock
+    exhausted = 15,        // too many leases of a client, keys of a lease, waiters for a lock, clients, or grants of one
+    no_client = 16,        // no client has that name, or it has none of these rights there
+    exists = 17,           // a client has that name or that key
+    last_operator = 18,    // nobody would be left who may change rights
 };
 [[nodiscard]] bool is_status(std::uint8_t number);
 [[nodiscard]] std::string_view to_string(Status status);

@@ -83,6 +83,19 @@ Result<QueryAnswer> answer_lock(StateView& view, const LockQuery& query) {
     return QueryAnswer{Status::ok, encode_lock_report(lock->value_or(LockReport{}))};
 }
 
+QueryAnswer list_clients(const ClientDirectory& clients, const ClientQuery& query) {
+    ClientReport report;
+    const auto& names = clients.names();
+    for (auto name = names.upper_bound(query.after); name != names.end(); ++name) {
+        if (report.clients.size() == page_of(query.limit)) {
+            report.more = true;
+            break;
+        }
+        report.clients.push_back(*clients.find(name->second));
+    }
+    return {Status::ok, encode_client_report(report)};
+}
+
 Result<QueryAnswer> answer_range(KeyReader& reader, const StateMeta& meta, const Range& range, std::size_t bytes_max) {
     auto found = reader.range(range, bytes_max);
     if (!found) {
@@ -97,15 +110,18 @@ Result<QueryAnswer> answer_range(KeyReader& reader, const StateMeta& meta, const
 
 }  // namespace
 
-Result<QueryAnswer> answer_query(KeyReader& reader, StateView& view, const StateMeta& meta, const Query& query,
-                                 std::size_t bytes_max) {
+Result<QueryAnswer> answer_query(const QuerySource& source, const Query& query, std::size_t bytes_max) {
     if (const auto* range = std::get_if<Range>(&query)) {
-        return answer_range(reader, meta, *range, bytes_max);
+        return answer_range(source.reader, source.meta, *range, bytes_max);
     }
     if (const auto* lease = std::get_if<LeaseQuery>(&query)) {
-        return lease->lease.value != 0 ? answer_one_lease(view, meta, *lease) : list_leases(view, meta, *lease);
+        return lease->lease.value != 0 ? answer_one_lease(source.view, source.meta, *lease)
+                                       : list_leases(source.view, source.meta, *lease);
     }
-    return answer_lock(view, std::get<LockQuery>(query));
+    if (const auto* clients = std::get_if<ClientQuery>(&query)) {
+        return list_clients(source.clients, *clients);
+    }
+    return answer_lock(source.view, std::get<LockQuery>(query));
 }
 
 }  // namespace loyal::kvstore

@@ -3,12 +3,18 @@
 
 #include "kvstore/key_reader.h"
 #include "kvstore/operation.h"
+#include "kvstore/rights.h"
 #include "kvstore/state_view.h"
 
 namespace loyal::kvstore {
 
-// At most `bytes_max` bytes of items (Status::too_large when not even one fits, but for a first page of its own).
-[[nodiscard]] Result<QueryAnswer> answer_query(KeyReader& reader, StateView& view, const StateMeta& meta,
-                                               const Query& query, std::size_t bytes_max);
+struct QuerySource {
+    KeyReader& reader;
+    StateView& view;
+    const StateMeta& meta;
+    const ClientDirectory& clients;
+};
+// At most `bytes_max` bytes of items, but the first one always.
+[[nodiscard]] Result<QueryAnswer> answer_query(const QuerySource& source, const Query& query, std::size_t bytes_max);
 
 }  // namespace loyal::kvstore

@@ -72,6 +72,7 @@ class ClientDirectory {
     void remove(const consensus::ClientId& id);
     [[nodiscard]] std::size_t operators() const;  // how many there are
     [[nodiscard]] const Clients& all() const { return clients_; }
+    [[nodiscard]] const std::map<std::string, consensus::ClientId>& names() const { return names_; }
 
  private:
     Clients clients_;

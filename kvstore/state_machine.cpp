@@ -37,12 +37,13 @@ StateMeta genesis_meta() {
 class KvStateMachine final : public StateMachine {
  public:
     KvStateMachine(Store& store, StateMachineOptions options, StateMeta meta, SessionDirectory directory,
-                   LeaseDirectory leases)
+                   LeaseDirectory leases, ClientDirectory clients)
         : store_(store),
           options_(std::move(options)),
           meta_(std::move(meta)),
           directory_(std::move(directory)),
           leases_(std::move(leases)),
+          clients_(std::move(clients)),
           checkpoints_{options_.salt, options_.checkpoint_interval},
           frozen_height_(meta_.height),
           stored_height_(meta_.height),
@@ -58,7 +59,13 @@ class KvStateMachine final : public StateMachine {
     Result<AdmissionResult> admit(const Envelope& envelope) const override;
     Result<ReadAnswer> read(const Query& query) const override;
     Result<ChangePage> changes(const ChangeQuery& query) const override;
-    bool may_read(const consensus::ClientId& client) const override { return (rights_of(client) & right_read) != 0; }
+    bool may_ask(const consensus::ClientId& client, const Query& query) const override {
+        const ClientRecord* record = clients_.find(client);
+        return record != nullptr && allows(*record, query);
+    }
+    std::shared_ptr<const ClientDirectory> clients() const override {
+        return std::make_shared<const ClientDirectory>(clients_);
+    }
 
     Height executed() const override { return meta_.height; }
     consensus::BlockRef executed_block() const override { return {meta_.height, meta_.block}; }
@@ -79,10 +86,6 @@ class KvStateMachine final : public StateMachine {
     void drop_frozen() override;
 
  private:
-    [[nodiscard]] std::uint8_t rights_of(const consensus::ClientId& client) const {
-        const auto found = options_.rights.find(client);
-        return found == options_.rights.end() ? std::uint8_t{0} : found->second;
-    }
     [[nodiscard]] Result<ExecutedBlock> execute_all(const consensus::Block& block);
     [[nodiscard]] bool is_denied(const Envelope& envelope, const std::vector<Operation>& operations) const;
     [[nodiscard]] AdmissionResult judge(const Envelope& envelope, const Session* session) const;
@@ -94,6 +97,7 @@ class KvStateMachine final : public StateMachine {
     Overlay overlay_;
     SessionDirectory directory_;
     LeaseDirectory leases_;
+    ClientDirectory clients_;
     CheckpointOptions checkpoints_;
     Height frozen_height_;  // everything up to here is frozen or in the store
     Height stored_height_;  // everything up to here is in the store; the writing thread's
@@ -120,7 +124,7 @@ Result<ExecutedBlock> KvStateMachine::execute_all(const consensus::Block& block)
     executed.height = block.header.height;
     executed.hlc = block.header.hlc;
     BlockExecutor executor(
-        {store_, overlay_, directory_, leases_, meta_, options_.rights, rules_, options_.history_revisions}, block);
+        {store_, overlay_, directory_, leases_, meta_, clients_, rules_, options_.history_revisions}, block);
     executed.replies.reserve(block.envelopes.size());
     for (const Envelope& envelope : block.envelopes) {
         auto replies = executor.execute(envelope);
@@ -137,6 +141,9 @@ Result<ExecutedBlock> KvStateMachine::execute_all(const consensus::Block& block)
     executed.changes = executor.take_changes();
     executed.revision = meta_.revision;
     executed.due = due();
+    if (executor.changed_clients()) {
+        executed.clients = clients();
+    }
     auto results = std::make_shared<BlockResults>(executor.take_results());
     results->height = block.header.height;
     results->body = block.body;
@@ -154,13 +161,14 @@ Result<ExecutedBlock> KvStateMachine::execute_all(const consensus::Block& block)
 }
 
 bool KvStateMachine::is_denied(const Envelope& envelope, const std::vector<Operation>& operations) const {
-    const std::uint8_t rights = rights_of(envelope.client);
-    return std::any_of(operations.begin(), operations.end(),
-                       [&](const Operation& operation) { return (rights_needed(operation) & ~rights) != 0; });
+    const ClientRecord* client = clients_.find(envelope.client);
+    return client == nullptr || std::any_of(operations.begin(), operations.end(), [&](const Operation& operation) {
+               return !allows(*client, operation);
+           });
 }
 
 Result<AdmissionResult> KvStateMachine::admit(const Envelope& envelope) const {
-    if (rights_of(envelope.client) == 0) {
+    if (clients_.find(envelope.client) == nullptr) {
         return AdmissionResult{Admission::denied, {}};
     }
     const auto operations = decode_operations(envelope.operations, envelope.count);
@@ -214,7 +222,7 @@ AdmissionResult KvStateMachine::judge(const Envelope& envelope, const Session* s
 Result<ReadAnswer> KvStateMachine::read(const Query& query) const {
     StateView view(store_, overlay_);
     KeyReader reader(view, meta_);
-    const auto answer = answer_query(reader, view, meta_, query, limits::range_bytes_max);
+    const auto answer = answer_query({reader, view, meta_, clients_}, query, limits::range_bytes_max);
     if (!answer) {
         return tl::unexpected(answer.error());
     }
@@ -341,26 +349,29 @@ Result<LeaseDirectory> load_leases(const ReadTxn& txn) {
     return directory;
 }
 
-}  // namespace
-
-std::uint8_t rights_needed(const Operation& operation) {
-    if (is_query(operation)) {
-        return right_read;
+Result<ClientDirectory> load_clients(const ReadTxn& txn, const ClientDirectory::Clients& genesis) {
+    ClientDirectory directory(genesis);
+    LinkedCursor cursor(linked_table(StateTable::clients), txn);
+    auto moved = cursor.start({});
+    for (; moved && cursor.entry(); moved = cursor.advance()) {
+        consensus::ClientId id;
+        auto stored = decode_client(cursor.entry()->content);
+        if (!stored || cursor.entry()->key.size() != id.bytes.size()) {
+            return fail(Errc::corrupted, "malformed record in the clients table");
+        }
+        std::copy_n(cursor.entry()->key.begin(), id.bytes.size(), id.bytes.begin());
+        directory.remove(id);
+        if (stored->present) {
+            directory.put(id, std::move(stored->client));
+        }
     }
-    const auto* txn = std::get_if<Txn>(&operation);
-    if (txn == nullptr) {
-        return right_write;
+    if (!moved) {
+        return tl::unexpected(moved.error());
     }
-    const auto reads = [](const std::vector<TxnOperation>& branch) {
-        return static_cast<std::size_t>(std::count_if(branch.begin(), branch.end(), [](const TxnOperation& each) {
-            return std::holds_alternative<Range>(each);
-        }));
-    };
-    const std::size_t ranges = reads(txn->then) + reads(txn->otherwise);
-    const bool writes = txn->then.size() + txn->otherwise.size() > ranges;
-    const bool looks = ranges > 0 || !txn->compares.empty();
-    return static_cast<std::uint8_t>((writes ? right_write : 0U) | (looks || !writes ? right_read : 0U));
+    return directory;
 }
+
+}  // namespace
 
 Result<std::unique_ptr<StateMachine>> StateMachine::open(Store& kv, StateMachineOptions options) {
     // A killed process may have left its last batch in the page cache only; from here on it counts as durable.
@@ -383,8 +394,13 @@ Result<std::unique_ptr<StateMachine>> StateMachine::open(Store& kv, StateMachine
     if (!leases) {
         return tl::unexpected(leases.error());
     }
-    return std::unique_ptr<StateMachine>(std::make_unique<KvStateMachine>(
-        kv, std::move(options), std::move(*meta), std::move(*directory), std::move(*leases)));
+    auto clients = load_clients(**txn, options.clients);
+    if (!clients) {
+        return tl::unexpected(clients.error());
+    }
+    return std::unique_ptr<StateMachine>(
+        std::make_unique<KvStateMachine>(kv, std::move(options), std::move(*meta), std::move(*directory),
+                                         std::move(*leases), std::move(*clients)));
 }
 
 std::vector<std::string> StateMachine::state_tables() {

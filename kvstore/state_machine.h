@@ -23,6 +23,7 @@
 #include "consensus/messages.h"
 #include "kvstore/history.h"
 #include "kvstore/operation.h"
+#include "kvstore/rights.h"
 #include "kvstore/result_tree.h"
 #include "kvstore/sessions.h"
 #include "kvstore/store.h"
@@ -46,6 +47,7 @@ struct ExecutedBlock {
     // Something is due by the cluster's clock from this time on (a lease): if nobody writes, a block without envelopes
     // is wanted then (rule B5).
     std::optional<consensus::Hlc> due;
+    std::shared_ptr<const ClientDirectory> clients;  // when the block changed who may do what; otherwise null
     std::shared_ptr<const BlockResults> results = nullptr;  // what receipts are made of
 };
 
@@ -70,8 +72,8 @@ struct ReadAnswer {
 };
 
 struct StateMachineOptions {
-    // Rights of the genesis clients: who is absent may do nothing.
-    std::map<consensus::ClientId, std::uint8_t> rights;  // bits below
+    // The genesis clients: who is neither among them nor was added since may do nothing.
+    ClientDirectory::Clients clients;
     // Test switches, as in consensus::Options: "C4" (no deduplication), "horizon" (not_after is not looked at).
     std::vector<std::string> rules_off;
     SessionBounds session_bounds;
@@ -80,11 +82,6 @@ struct StateMachineOptions {
     std::uint64_t history_revisions = limits::history_revisions_default;  // older ones are forgotten
     crypto::Digest salt;
 };
-inline constexpr std::uint8_t right_read = 1;
-inline constexpr std::uint8_t right_write = 2;
-inline constexpr std::uint8_t right_admin = 4;
-[[nodiscard]] std::uint8_t rights_needed(const Operation& operation);
-
 class StateMachine {
  public:
     // `kv` has the tables of state_tables() and outlives the machine. An empty store is the genesis state.
@@ -104,7 +101,9 @@ class StateMachine {
     [[nodiscard]] virtual Result<ReadAnswer> read(const Query& query) const = 0;
     // Of the history, up to what is executed here.
     [[nodiscard]] virtual Result<ChangePage> changes(const ChangeQuery& query) const = 0;
-    [[nodiscard]] virtual bool may_read(const consensus::ClientId& client) const = 0;
+    [[nodiscard]] virtual bool may_ask(const consensus::ClientId& client, const Query& query) const = 0;
+    // Every client, as of what is executed here; never null. Immutable, for other threads.
+    [[nodiscard]] virtual std::shared_ptr<const ClientDirectory> clients() const = 0;
 
     [[nodiscard]] virtual consensus::Height executed() const = 0;
     [[nodiscard]] virtual consensus::BlockRef executed_block() const = 0;  // zero id at height 0

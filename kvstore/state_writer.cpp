@@ -14,11 +14,13 @@ constexpr std::size_t dropped_per_block_max = 512;
 
 }  // namespace
 
-StateWriter::StateWriter(StateView& view, Overlay& overlay, StateMeta& meta, LeaseDirectory& leases)
+StateWriter::StateWriter(StateView& view, Overlay& overlay, StateMeta& meta, LeaseDirectory& leases,
+                         ClientDirectory& clients)
     : view_(view),
       overlay_(overlay),
       meta_(meta),
       leases_(leases),
+      clients_(clients),
       reader_(view, meta),
       changes_(std::make_shared<std::vector<Change>>()) {}
 
@@ -154,6 +156,23 @@ Result<std::vector<Bytes>> StateWriter::items_of(LeaseId id, LeaseItem kind) {
         return tl::unexpected(walked.error());
     }
     return names;
+}
+
+// ---- Clients
+
+void StateWriter::put_client(const consensus::ClientId& id, ClientRecord client) {
+    overlay_.put(StateTable::clients, id.bytes, encode_client(client));
+    clients_.put(id, std::move(client));
+    changed_clients_ = true;
+}
+
+// Its record stays, so that a client of genesis stays removed.
+void StateWriter::remove_client(const consensus::ClientId& id) {
+    const ClientRecord* client = clients_.find(id);
+    LOYAL_ASSERT(client != nullptr, "who removes a client has looked whether it is there");
+    overlay_.put(StateTable::clients, id.bytes, encode_client(*client, false));
+    clients_.remove(id);
+    changed_clients_ = true;
 }
 
 // ---- History

@@ -10,6 +10,7 @@
 #include "kvstore/key_reader.h"
 #include "kvstore/leases.h"
 #include "kvstore/overlay.h"
+#include "kvstore/rights.h"
 #include "kvstore/state_view.h"
 
 namespace loyal::kvstore {
@@ -17,7 +18,7 @@ namespace loyal::kvstore {
 class StateWriter {
  public:
     // All outlive it. `meta` is what the block makes of it; its hlc is the block's.
-    StateWriter(StateView& view, Overlay& overlay, StateMeta& meta, LeaseDirectory& leases);
+    StateWriter(StateView& view, Overlay& overlay, StateMeta& meta, LeaseDirectory& leases, ClientDirectory& clients);
 
     // The next change has a revision of its own; until the next call all changes share it.
     void begin_operation() { in_operation_ = false; }
@@ -38,6 +39,12 @@ class StateWriter {
     [[nodiscard]] Result<std::vector<Bytes>> items_of(LeaseId id, LeaseItem kind);
     // The lease itself; nothing is attached to it any more.
     void remove_lease(LeaseId id);
+
+    // ---- Clients
+    void put_client(const consensus::ClientId& id, ClientRecord client);
+    void remove_client(const consensus::ClientId& id);
+    [[nodiscard]] const ClientDirectory& clients() const { return clients_; }
+    [[nodiscard]] bool changed_clients() const { return changed_clients_; }
 
     // ---- Any table that has no history
     void put(StateTable table, ByteView key, Bytes content) { overlay_.put(table, key, std::move(content)); }
@@ -67,6 +74,8 @@ class StateWriter {
     Overlay& overlay_;
     StateMeta& meta_;
     LeaseDirectory& leases_;
+    ClientDirectory& clients_;
+    bool changed_clients_ = false;
     KeyReader reader_;
     bool in_operation_ = false;
     std::uint32_t next_part_ = 0;
