@@ -27,9 +27,8 @@ Fixture::Fixture()
     : context{.cluster_id = crypto::digest_of("bench", {}), .epoch = consensus::Epoch(1)},
       leader(crypto::Identity::from_seed(seed_of(1))),
       client(crypto::Identity::from_seed(seed_of(2))),
-      head_(consensus::genesis_block(context)) {
-    client_id.bytes.fill(7);
-}
+      client_id(consensus::client_id_of(client.public_key())),
+      head_(consensus::genesis_block(context)) {}
 
 Bytes Fixture::next_envelope(std::size_t operations, std::size_t keys) {
     std::vector<kvstore::Operation> puts;
@@ -40,7 +39,7 @@ Bytes Fixture::next_envelope(std::size_t operations, std::size_t keys) {
         puts.emplace_back(kvstore::Put{numbered(next_key_, key_bytes), numbered(next_seq_ + i, value_bytes)});
     }
     consensus::EnvelopeContent content;
-    content.client = client_id;
+    content.key = client.public_key();
     content.session = consensus::SessionId(1);
     content.seq0 = consensus::Seq(next_seq_);
     content.count = static_cast<std::uint16_t>(operations);

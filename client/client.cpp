@@ -153,6 +153,52 @@ void Client::state_part(ReplicaId replica, consensus::StateRequest request, OnSt
     }
 }
 
+void Client::receipt(ReplicaId replica, wire::ReceiptAsk ask, OnReceipt done) {
+    if (replica.value >= state_->options.cluster.replicas.size()) {
+        done(fail(Errc::invalid_argument, "there is no replica " + std::to_string(replica.value)));
+        return;
+    }
+    auto shared = std::make_shared<OnReceipt>(std::move(done));
+    if (!state_->submit([state = state_.get(), shared, replica, ask] {
+            state->ask_for<wire::ReceiptAnswer>(replica, ask, state->options.timeout_ms, *shared);
+        })) {
+        (*shared)(fail(Errc::unavailable, closed_text));
+    }
+}
+
+void Client::state_proof(ReplicaId replica, Bytes key, OnStateProof done) {
+    if (replica.value >= state_->options.cluster.replicas.size()) {
+        done(fail(Errc::invalid_argument, "there is no replica " + std::to_string(replica.value)));
+        return;
+    }
+    auto shared = std::make_shared<OnStateProof>(std::move(done));
+    if (!state_->submit([state = state_.get(), shared, replica, key = std::move(key)]() mutable {
+            state->ask_for<wire::StateProofAnswer>(replica, wire::StateProofAsk{0, std::move(key)},
+                                                   state->options.timeout_ms, *shared);
+        })) {
+        (*shared)(fail(Errc::unavailable, closed_text));
+    }
+}
+
+WatchId Client::watch(WatchOptions watched, OnWatch told) {
+    const WatchId id(state_->next_watch++);
+    auto shared = std::make_shared<OnWatch>(std::move(told));
+    if (!state_->submit([state = state_.get(), id, watched = std::move(watched), shared]() mutable {
+            state->session.watch(id, std::move(watched), state->now_ms(), std::move(*shared));
+            state->session.tick(state->now_ms());  // what is refused at once is told now
+        })) {
+        WatchNews news;
+        news.kind = WatchNews::Kind::ended;
+        news.why = closed_text;
+        (*shared)(news);
+    }
+    return id;
+}
+
+void Client::unwatch(WatchId id) {
+    (void)state_->submit([state = state_.get(), id] { state->session.unwatch(id, state->now_ms()); });
+}
+
 std::future<WriteResult> Client::write(kvstore::Operation operation) {
     auto promise = std::make_shared<std::promise<WriteResult>>();
     write(std::move(operation), [promise](const WriteResult& result) { promise->set_value(result); });

@@ -90,6 +90,21 @@ class Client {
     void checkpoint(consensus::ReplicaId replica, OnCheckpoint done);
     void state_part(consensus::ReplicaId replica, consensus::StateRequest request, OnStatePart done);
 
+    // What a receipt is collected from (client/proof/collect.h): one replica's, of an own operation that is done; and
+    // its proof of a key's record at its newest stable checkpoint. Nothing in the answers was checked but for its form.
+    // Errors as those of control(); Errc::unavailable also when the replica cannot answer yet, Errc::invalid_argument
+    // when it cannot any more.
+    using OnReceipt = std::function<void(const Result<wire::ReceiptAnswer>&)>;
+    using OnStateProof = std::function<void(const Result<wire::StateProofAnswer>&)>;
+    void receipt(consensus::ReplicaId replica, wire::ReceiptAsk ask, OnReceipt done);
+    void state_proof(consensus::ReplicaId replica, Bytes key, OnStateProof done);
+    // ---- Watches
+    // Changes from now on or from a revision, in order, each once; `told` runs as completions do, and may be slow: who
+    // does not keep up is fed from the history. It is told how the watch ended unless that was by unwatch(), after which
+    // nothing is told that was not under way (with close(): Ending::closed).
+    WatchId watch(WatchOptions watched, OnWatch told);
+    void unwatch(WatchId id);
+
     // ---- Futures
     [[nodiscard]] std::future<WriteResult> write(kvstore::Operation operation);
     [[nodiscard]] std::future<ReadResult> read(kvstore::Query query);

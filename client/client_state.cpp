@@ -49,9 +49,16 @@ std::optional<std::uint64_t> control_nonce(const wire::StateAnswer& answer) {
     return answer.nonce;
 }
 
+std::optional<std::uint64_t> control_nonce(const wire::ReceiptAnswer& answer) {
+    return answer.nonce;
+}
+std::optional<std::uint64_t> control_nonce(const wire::StateProofAnswer& answer) {
+    return answer.nonce;
+}
+
 SessionOptions session_options(const ClientOptions& options) {
     SessionOptions session;
-    session.client = config::client_id_of(options.identity->public_key());
+    session.key = options.identity->public_key();
     session.session = consensus::SessionId(crypto::random_u64());
     session.retry_ms = options.retry_ms != 0 ? options.retry_ms : 2 * options.cluster.timers.order_latency_ms;
     session.timeout_ms = options.timeout_ms;

@@ -2,6 +2,7 @@
 // include it.
 #pragma once
 
+#include <atomic>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -115,6 +116,7 @@ struct Client::State final : LinkObserver {
     std::uint64_t next_nonce = first_control_nonce;
     std::size_t under_way = 0;
     std::size_t next_stale = 0;
+    std::atomic<std::uint64_t> next_watch{1};
     std::thread thread;
 };
 

@@ -15,7 +15,8 @@ Session::State::State(const consensus::Membership& cluster, const crypto::Signer
       options(chosen),
       quorum(cluster.quorum()),
       clock(quorum.n, quorum.w),
-      views(quorum.n) {
+      views(quorum.n),
+      watches(quorum, {limits::watch_ahead_bytes_max, options.retry_ms}) {
     LOYAL_ASSERT(quorum.n >= 1 && quorum.n <= limits::replicas_max, "a cluster has a bounded number of replicas");
     LOYAL_ASSERT(signer != nullptr || membership.fault_model == consensus::FaultModel::crash,
                  "envelopes are signed in the byzantine fault model");
@@ -55,7 +56,7 @@ std::string Session::State::connection_text() const {
 
 // Completions may ask for more, which fills the lists again.
 void Session::State::run_completions() {
-    while (!writes_done.empty() || !reads_done.empty()) {
+    while (!writes_done.empty() || !reads_done.empty() || watches.has_news()) {
         auto writes = std::exchange(writes_done, {});
         auto answers = std::exchange(reads_done, {});
         for (auto& [done, result] : writes) {
@@ -64,6 +65,7 @@ void Session::State::run_completions() {
         for (auto& [done, result] : answers) {
             done(result);
         }
+        watches.tell_news();
     }
 }
 
@@ -97,6 +99,7 @@ void Session::connected(consensus::ReplicaId replica, std::uint64_t now_ms) {
         return;
     }
     s.connected |= bit_of(replica);
+    s.watches.connected(replica, now_ms);
     for (Stream& stream : s.streams) {
         for (Flight& flight : stream.flights) {
             if (flight.to_all) {
@@ -119,6 +122,7 @@ void Session::disconnected(consensus::ReplicaId replica, std::uint64_t now_ms) {
         return;
     }
     s.connected &= ~bit_of(replica);
+    s.watches.disconnected(replica);
     s.without_room &= ~bit_of(replica);
     s.views[replica.value].reset();
     s.guess_primary();
@@ -168,6 +172,12 @@ void Session::receive(consensus::ReplicaId from, const wire::ReplicaMessage& mes
         } else {
             s.on_refusal(from, *refusal);
         }
+    } else if (const auto* events = std::get_if<wire::WatchEvents>(&message)) {
+        s.watches.receive(from, *events, now_ms);
+    } else if (const auto* progress = std::get_if<wire::WatchProgress>(&message)) {
+        s.watches.receive(from, *progress, now_ms);
+    } else if (const auto* end = std::get_if<wire::WatchEnd>(&message)) {
+        s.watches.receive(from, *end, now_ms);
     }
     s.run_completions();
 }
@@ -178,6 +188,7 @@ void Session::tick(std::uint64_t now_ms) {
     if (!s.closed) {
         s.tick_writes();
         s.tick_reads();
+        s.watches.tick(now_ms);
     }
     s.run_completions();
 }
@@ -220,6 +231,7 @@ void Session::unreachable(std::uint64_t asked_by_ms, const std::string& why, boo
         result.denied = denied;
         s.finish_read(nonce, std::move(result));
     }
+    s.watches.fail_unheard(asked_by_ms, why, denied);
     s.run_completions();
 }
 
@@ -244,8 +256,12 @@ void Session::not_reached(consensus::ReplicaId replica, const std::string& why, 
 std::vector<Outgoing> Session::take_outgoing() {
     State& s = *state_;
     if (!s.closed) {
+        s.start_watches();
         s.launch_what_waits();
         s.start_reads();
+    }
+    for (Outgoing& out : s.watches.take_outgoing()) {
+        s.outgoing.push_back(std::move(out));
     }
     return std::exchange(s.outgoing, {});
 }
@@ -265,7 +281,8 @@ bool Session::busy() const {
     const State& s = *state_;
     const bool flying =
         std::any_of(s.streams.begin(), s.streams.end(), [](const Stream& stream) { return !stream.flights.empty(); });
-    return flying || !s.waiting.empty() || !s.reads.empty() || !s.writes_done.empty() || !s.reads_done.empty();
+    return flying || !s.waiting.empty() || !s.reads.empty() || !s.writes_done.empty() || !s.reads_done.empty() ||
+           s.watches.size() > 0;
 }
 
 void Session::close(const std::string& why) {
@@ -296,6 +313,7 @@ void Session::close(const std::string& why) {
         result.why = why;
         s.finish_read(nonce, std::move(result));
     }
+    s.end_watches(WatchNews::Ending::closed, why);
     s.outgoing.clear();
     s.run_completions();
 }

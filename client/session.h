@@ -1,5 +1,5 @@
 // Session: the client's side of the protocol without I/O, used alike by the client library and by the simulator
-// (PROTOCOL.md C1, C2, C4, P2, R1 to R4). It collects operations into signed envelopes (at most two in flight), sends
+// (PROTOCOL.md C1, C2, C4, P2, R1 to R4; WATCH.md). It collects operations into signed envelopes (at most two in flight), sends
 // them to the primary, after T_retry to all, believes an outcome when w replicas agree on it, and runs quorum reads.
 //
 // Single-threaded: the owner calls it, sends what it asks for and calls completions itself. Time is the owner's
@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "client/watch.h"
 #include "consensus/quorum.h"
 #include "consensus/verifier.h"
 #include "kvstore/operation.h"
@@ -21,7 +22,7 @@
 namespace loyal::client {
 
 struct SessionOptions {
-    consensus::ClientId client;
+    crypto::PublicKey key;                  // the client's
     consensus::SessionId session;           // random, new for every Session
     std::uint64_t retry_ms = 100;           // T_retry = 2*L0
     std::uint64_t timeout_ms = 5'000;       // of an operation
@@ -41,6 +42,7 @@ struct WriteResult {
     std::vector<consensus::ReplicaId> replicas;  // that agreed
     std::string why;                             // otherwise
     bool denied = false;                         // unknown key or right missing
+    consensus::SessionId session = {};           // with done: that the operation was of, for its receipt
 };
 
 enum class ReadPath : std::uint8_t { fast, ordered, stale };
@@ -90,6 +92,11 @@ class Session {
               std::optional<consensus::ReplicaId> stale_from = {});
     // As an operation in the order of writes at once: slower, but its revision is exact.
     void read_in_order(kvstore::Query query, std::uint64_t now_ms, OnRead done);
+
+    // Tells the changes of keys until unwatch(), or until it ends by itself (client/watch.h). `id` is the caller's, new for
+    // every watch; callbacks run as completions do.
+    void watch(WatchId id, WatchOptions watched, std::uint64_t now_ms, OnWatch told);
+    void unwatch(WatchId id, std::uint64_t now_ms);
 
     void connected(consensus::ReplicaId replica, std::uint64_t now_ms);
     void disconnected(consensus::ReplicaId replica, std::uint64_t now_ms);

@@ -1,4 +1,5 @@
-// The inside of Session: writes in session_writes.cpp, reads in session_reads.cpp, the rest in session.cpp.
+// The inside of Session: writes in session_writes.cpp, reads in session_reads.cpp, watches in session_watch.cpp, the
+// rest in session.cpp.
 #pragma once
 
 #include <deque>
@@ -9,6 +10,7 @@
 #include "client/flight.h"
 #include "client/read_quorum.h"
 #include "client/session.h"
+#include "client/watch_book.h"
 
 namespace loyal::client {
 
@@ -84,7 +86,13 @@ struct Session::State {
     void tick_reads();
     [[nodiscard]] ReadResult read_failure(const PendingRead& read) const;
 
-    // ---- Both
+    // ---- Watches
+    void watch(WatchId id, WatchOptions watched, OnWatch told);
+    void start_watches();
+    void watches_start(const std::vector<WatchId>& ids, const WriteResult& result);
+    void end_watches(WatchNews::Ending ending, const std::string& why);
+
+    // ---- All
     void report(consensus::ReplicaId from, consensus::View view, consensus::Hlc hlc);
     void guess_primary();
     void run_completions();
@@ -115,6 +123,10 @@ struct Session::State {
     std::deque<std::uint64_t> reads_waiting;
     std::size_t reads_under_way = 0;
     std::uint64_t next_nonce = 1;
+
+    WatchBook watches;
+    std::vector<WatchId> watches_to_start;  // from now on; one read in order tells where that is for all of them
+    bool watches_starting = false;
 
     std::vector<Outgoing> outgoing;
     std::vector<std::pair<OnWrite, WriteResult>> writes_done;

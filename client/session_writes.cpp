@@ -107,7 +107,7 @@ bool Session::State::may_launch() {
 // A new session id, as random as the first one.
 void Session::State::renew_stream() {
     crypto::CanonicalWriter content;
-    content.raw(options.client.bytes).number(options.session.value).number(++stream_count);
+    content.raw(consensus::client_id_of(options.key).bytes).number(options.session.value).number(++stream_count);
     const crypto::Digest digest = crypto::digest_of("session", content.view());
     Stream stream;
     stream.id = consensus::SessionId(crypto::CanonicalReader(digest.view()).number<std::uint64_t>());
@@ -216,7 +216,7 @@ bool Session::State::sign(Flight& flight) {
         }
     }
     consensus::EnvelopeContent content;
-    content.client = options.client;
+    content.key = options.key;
     content.session = flight.session;
     content.seq0 = flight.seq0;
     content.count = flight.count();
@@ -328,7 +328,7 @@ void Session::State::on_agreed(Stream& stream, Flight& flight, Slot& slot, const
         case Status::fenced:
         case Status::no_lock:
         case Status::exhausted: {
-            settle(flight, slot, {Certainty::done, outcome, members_of(agreed.replicas), "", false});
+            settle(flight, slot, {Certainty::done, outcome, members_of(agreed.replicas), "", false, flight.session});
             return;
         }
         case Status::invalid:

@@ -75,13 +75,6 @@ std::vector<std::string> names_of_rights(std::uint8_t rights) {
     return names;
 }
 
-consensus::ClientId client_id_of(const crypto::PublicKey& key) {
-    const crypto::Digest digest = crypto::digest_of("client", key.bytes);
-    consensus::ClientId id;
-    std::copy_n(digest.bytes.begin(), id.bytes.size(), id.bytes.begin());
-    return id;
-}
-
 consensus::Membership Cluster::membership() const {
     consensus::Membership membership;
     membership.context = {cluster_id, consensus::Epoch(epoch)};

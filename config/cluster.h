@@ -101,7 +101,7 @@ struct Cluster {
     [[nodiscard]] std::filesystem::path log_path(std::uint16_t id) const;
 };
 
-[[nodiscard]] consensus::ClientId client_id_of(const crypto::PublicKey& key);
+using consensus::client_id_of;
 // H("cluster", ...) of exactly: instance, protocol version, fault model, n, replica ids and keys, genesis clients
 // (name, key, rights; in order of name), the two rules, and the genesis state when there is one. Not of addresses,
 // ports, timers or limits.

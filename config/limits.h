@@ -98,6 +98,23 @@ static_assert(peer_inbound_bytes_max >= 2 * frame_bytes_max);
 static_assert(peer_outbound_bytes_max >= 4 * frame_bytes_max);
 static_assert(range_bytes_max + value_bytes_max <= frame_bytes_max);
 
+// ---- Receipts (PROTOCOL.md P3): what a replica keeps of the last blocks in order to prove their results
+inline constexpr std::size_t receipt_heights_max = 1024;
+inline constexpr std::size_t receipt_bytes_max = std::size_t{64} << 20;
+// ---- Watches (docs/WATCH.md)
+inline constexpr std::size_t watches_per_link_max = 16'384;
+inline constexpr std::size_t watches_max = 100'000;               // at one replica, of all clients
+inline constexpr std::size_t watch_run_changes_max = 1'000;       // told in one message
+inline constexpr std::size_t watch_run_bytes_max = 1U << 20;      // a run ends here; its last change may go beyond
+inline constexpr std::size_t watch_backlog_bytes_max = 4U << 20;  // a link with more to write is told no more events
+inline constexpr std::size_t watch_recent_bytes_max = 16U << 20;  // changes that a replica keeps at hand
+inline constexpr std::size_t watch_reads_max = 64;                // of the history, under way at once
+inline constexpr std::uint64_t watch_progress_ms = 100;
+// What a client keeps of one replica's word, of all its watches, until enough others say the same.
+inline constexpr std::size_t watch_ahead_bytes_max = 16U << 20;
+static_assert(watch_run_bytes_max + 2 * value_bytes_max + key_bytes_max + (256U << 10) <= frame_bytes_max);
+static_assert(watch_backlog_bytes_max + 2 * frame_bytes_max <= client_outbound_bytes_max);
+
 // ---- Operators
 inline constexpr std::size_t control_command_bytes_max = 4096;
 inline constexpr std::size_t control_text_bytes_max = 2U << 20;

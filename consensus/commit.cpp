@@ -169,7 +169,7 @@ void Core::State::on_executed(const Executed& result) {
     LOYAL_ASSERT(result.height == executed.next(), "blocks are executed one by one");
     executed = result.height;
     executed_digests[executed] = result.digest;
-    due = result.due;
+    next_due = result.due;
     const auto id = committed_ids.find(executed);
     const BlockTree::Node* node = id == committed_ids.end() ? nullptr : tree.find(id->second);
     if (node != nullptr && node->block != nullptr) {

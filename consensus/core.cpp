@@ -79,7 +79,7 @@ Core::State::State(const Options& core_options, const MessageVerifier& message_v
     written = durable = vs;
     recover_amnesia(recovered);
     executed = execute_asked = recovered.executed;
-    due = recovered.due;
+    next_due = recovered.due;
     serves_from = recovered.known_committed;
     executed_digests.insert(recovered.executed_digests.begin(), recovered.executed_digests.end());
     executed_digests[Height(0)] = crypto::Digest{};

@@ -87,7 +87,7 @@ struct Core::State {
     Height executed;                                 // by the state machine
     Height execute_asked;                            // Execute was emitted up to here
     std::map<Height, crypto::Digest> executed_digests;
-    std::optional<Hlc> due;  // of the executed state (Executed::due)
+    std::optional<Hlc> next_due;  // of the executed state (Executed::due)
     std::map<Height, HeldProposal> held;
     std::set<crypto::Digest> wanted;  // asked for by id
     bool halted = false;
@@ -218,7 +218,7 @@ struct Core::State {
     // B5: time itself is what the next block brings. Of the own clock, or of the one that a block on `parent` claims.
     [[nodiscard]] bool time_is_due() const { return time_is_due(Hlc(wall_ms, 0), vs.prep.block); }
     [[nodiscard]] bool time_is_due(Hlc now, const BlockRef& parent) const {
-        return due && now >= *due && parent.height == executed;
+        return next_due && now >= *next_due && parent.height == executed;
     }
     [[nodiscard]] std::optional<Hlc> next_hlc(Hlc parent) const;
     void on_vote(ReplicaId from, const Vote& vote);

@@ -1,5 +1,6 @@
 #include "consensus/envelope.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "config/assert.h"
@@ -10,11 +11,18 @@
 namespace loyal::consensus {
 namespace {
 
-constexpr std::size_t fixed_bytes = 16 + 8 + 8 + 2 + 8 + 8 + 4;
+constexpr std::size_t fixed_bytes = 16 + 32 + 8 + 8 + 2 + 8 + 8 + 4;
 constexpr std::size_t signature_bytes = 64;
 static_assert(fixed_bytes + signature_bytes <= limits::envelope_overhead_bytes_max);
 
 }  // namespace
+
+ClientId client_id_of(const crypto::PublicKey& key) {
+    const crypto::Digest digest = crypto::digest_of("client", key.bytes);
+    ClientId id;
+    std::copy_n(digest.bytes.begin(), id.bytes.size(), id.bytes.begin());
+    return id;
+}
 
 Result<Envelope> parse_envelope(ByteView bytes, SharedBytes owner) {
     if (bytes.size() > limits::envelope_bytes_max) {
@@ -23,8 +31,10 @@ Result<Envelope> parse_envelope(ByteView bytes, SharedBytes owner) {
     crypto::CanonicalReader reader(bytes);
     Envelope envelope;
     const ByteView client = reader.raw(envelope.client.bytes.size());
+    const ByteView key = reader.raw(envelope.key.bytes.size());
     if (reader.ok()) {
         std::copy(client.begin(), client.end(), envelope.client.bytes.begin());
+        std::copy(key.begin(), key.end(), envelope.key.bytes.begin());
     }
     envelope.session = SessionId(reader.number<std::uint64_t>());
     envelope.seq0 = Seq(reader.number<std::uint64_t>());
@@ -42,6 +52,9 @@ Result<Envelope> parse_envelope(ByteView bytes, SharedBytes owner) {
     if (envelope.seq0.value == 0 || envelope.seq0.value >= limits::height_max) {
         return fail(Errc::invalid_argument, "envelope's first sequence number is out of range");
     }
+    if (envelope.client != client_id_of(envelope.key)) {
+        return fail(Errc::invalid_argument, "envelope whose client is not that of its key");
+    }
     envelope.bytes = bytes;
     envelope.owner = std::move(owner);
     envelope.digest = crypto::digest_of("env", bytes.first(bytes.size() - signature_bytes));
@@ -56,7 +69,8 @@ Result<Envelope> parse_envelope(SharedBytes bytes) {
 Bytes make_envelope(const EnvelopeContent& content, const crypto::Digest& cluster_id, Epoch epoch,
                     const crypto::Signer* signer) {
     crypto::CanonicalWriter writer(fixed_bytes + content.operations.size() + signature_bytes);
-    writer.raw(content.client.bytes)
+    writer.raw(client_id_of(content.key).bytes)
+        .raw(content.key.bytes)
         .number(content.session.value)
         .number(content.seq0.value)
         .number(content.count)

@@ -2,9 +2,10 @@
 // and is hashed as the bytes that the client made; nobody re-encodes it. The operations are opaque here
 // (kvstore/operation.h reads them).
 //
-// Layout, little-endian:  client 16 | session u64 | seq0 u64 | count u16 | not_after u64 | ack_low u64 | ops u32+bytes
-// |
-//                         signature 64
+// Layout, little-endian:  client 16 | key 32 | session u64 | seq0 u64 | count u16 | not_after u64 | ack_low u64 |
+//                         ops u32+bytes | signature 64
+// It carries its client's public key, and `client` is that key's name (client_id_of): whether it is authentic can be
+// told from it alone. Whether the client is known, and what it may do, is another question.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +18,12 @@
 
 namespace loyal::consensus {
 
+// The first 16 bytes of H("client", public key).
+[[nodiscard]] ClientId client_id_of(const crypto::PublicKey& key);
+
 struct Envelope {
     ClientId client;
+    crypto::PublicKey key;  // client == client_id_of(key)
     SessionId session;
     Seq seq0;  // operations have the sequence numbers seq0 .. seq0+count-1
     std::uint16_t count = 0;
@@ -31,12 +36,12 @@ struct Envelope {
     crypto::Digest digest;  // H("env", bytes without the signature): its identity
 };
 
-// Structure and bounds only; says nothing of the signature or of the operations inside.
+// Structure and bounds, and that the client is the key's; says nothing of the signature or of the operations inside.
 [[nodiscard]] Result<Envelope> parse_envelope(SharedBytes bytes);
 [[nodiscard]] Result<Envelope> parse_envelope(ByteView bytes, SharedBytes owner);
 
 struct EnvelopeContent {
-    ClientId client;
+    crypto::PublicKey key;  // the client's
     SessionId session;
     Seq seq0;
     std::uint16_t count = 0;

@@ -30,6 +30,7 @@ enum class SignDomain : std::uint8_t {
     receipt = 9,
     hello = 12,
     birth = 19,
+    state_root = 26,  // crash fault model: kvstore/state_proof.h
 };
 // "LKV1" | type | cluster id | epoch | body (PROTOCOL.md §2.2).
 [[nodiscard]] Bytes signed_bytes(const ClusterContext& context, SignDomain domain, ByteView body);

@@ -131,20 +131,31 @@ crypto::Verified<PeerMessage> MessageVerifier::own(PeerMessage message) const {
 
 Result<crypto::Verified<Envelope>> MessageVerifier::verify_envelope(Envelope envelope,
                                                                     std::optional<ClientId> link_client) const {
-    const auto client = membership_.clients.find(envelope.client);
-    if (client == membership_.clients.end()) {
-        return fail(Errc::permission, "envelope of an unknown client");
+    if (const Result<void> known = check_known(envelope.client); !known) {
+        return tl::unexpected(known.error());
     }
     if (link_client && *link_client != envelope.client) {
         return fail(Errc::unauthentic, "envelope in another client's name");
     }
+    if (const Result<void> authentic = check_authentic(envelope); !authentic) {
+        return tl::unexpected(authentic.error());
+    }
+    return crypto::Verified<Envelope>(std::move(envelope), {});
+}
+
+Result<void> MessageVerifier::check_known(const ClientId& client) const {
+    return membership_.clients.contains(client) ? Result<void>()
+                                                : fail(Errc::permission, "envelope of an unknown client");
+}
+
+// That the key is the client's was checked when the envelope was parsed.
+Result<void> MessageVerifier::check_authentic(const Envelope& envelope) const {
     if (membership_.fault_model == FaultModel::byzantine &&
-        !signatures_.verify(client->second,
-                            signed_bytes(membership_.context, SignDomain::submit, envelope.digest.view()),
+        !signatures_.verify(envelope.key, signed_bytes(membership_.context, SignDomain::submit, envelope.digest.view()),
                             envelope.signature)) {
         return fail(Errc::unauthentic, "bad signature on an envelope");
     }
-    return crypto::Verified<Envelope>(std::move(envelope), {});
+    return {};
 }
 
 Result<void> MessageVerifier::check_envelopes(const Block& block) const {

@@ -42,6 +42,9 @@ class MessageVerifier {
     // `link_client` is the authenticated client of the link, if the envelope came straight from one.
     [[nodiscard]] Result<crypto::Verified<Envelope>> verify_envelope(Envelope envelope,
                                                                      std::optional<ClientId> link_client) const;
+    // The two parts of it. Who is known may change, authenticity never does: the envelope carries its client's key.
+    [[nodiscard]] Result<void> check_known(const ClientId& client) const;
+    [[nodiscard]] Result<void> check_authentic(const Envelope& envelope) const;
     // The envelope inside a verified Relay; nothing for any other message.
     [[nodiscard]] static std::optional<crypto::Verified<Envelope>> relayed(
         const crypto::Verified<PeerMessage>& message);

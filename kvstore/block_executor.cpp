@@ -35,6 +35,7 @@ struct BlockExecutor::Submission {
     Session* session = nullptr;                        // in the active generation
     bool expired = false;
     bool beyond = false;
+    bool is_repeated = false;  // the outcome is a stored one
 
     [[nodiscard]] bool is_query_at(std::size_t index) const { return operations && is_query((*operations)[index]); }
     [[nodiscard]] bool timely() const { return !expired && !beyond; }
@@ -104,6 +105,7 @@ Result<Replies> BlockExecutor::execute(const consensus::Envelope& envelope) {
         if (!outcome) {
             return tl::unexpected(outcome.error());
         }
+        note_result(submission, i, *outcome);
         replies.outcomes.push_back(std::move(*outcome));
     }
     if (submission.session != nullptr) {
@@ -139,9 +141,11 @@ Status BlockExecutor::refusal_of(const Submission& submission, Seq seq) const {
 
 Result<Outcome> BlockExecutor::execute_operation(Submission& submission, std::size_t index) {
     const Seq seq = submission.envelope.seq0.plus(index);
+    submission.is_repeated = false;
     if (submission.session != nullptr && context_.rules.dedupe && seq >= submission.envelope.seq0) {
         if (const ExecutedOperation* executed = submission.session->find(seq); executed != nullptr) {
             if (!executed->repeatable) {
+                submission.is_repeated = true;
                 return Session::outcome_of(seq, *executed);
             }
             // The number was used for a query, and only a query may be executed under it again: a client that reuses
@@ -176,6 +180,18 @@ Result<Outcome> BlockExecutor::execute_operation(Submission& submission, std::si
     Outcome outcome = outcome_of(seq, applied->status, std::move(applied->result));
     submission.session->record(remembered(outcome, applied->repeatable), applied->repeatable);
     return outcome;
+}
+
+// What does not parse has no operation that a leaf could name.
+void BlockExecutor::note_result(const Submission& submission, std::size_t index, const Outcome& outcome) {
+    if (submission.is_repeated || !submission.operations) {
+        return;
+    }
+    const consensus::Envelope& envelope = submission.envelope;
+    const Bytes operation = encode_operation((*submission.operations)[index]);
+    results_.leaves.push_back(result_leaf(envelope.client, envelope.session, operation, outcome));
+    results_.operations.push_back({envelope.client, envelope.session, envelope.operations, envelope.count,
+                                   static_cast<std::uint16_t>(index), outcome});
 }
 
 Result<Session*> BlockExecutor::open_session(Submission& submission) {

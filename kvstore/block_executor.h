@@ -14,11 +14,13 @@
 
 #include <map>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "consensus/messages.h"
 #include "kvstore/operation_applier.h"
 #include "kvstore/overlay.h"
+#include "kvstore/result_tree.h"
 #include "kvstore/state_machine.h"
 #include "kvstore/state_view.h"
 #include "kvstore/state_writer.h"
@@ -49,11 +51,14 @@ class BlockExecutor {
     // Behind the last envelope; nothing is executed afterwards.
     [[nodiscard]] Result<void> finish() { return applier_.end_block(); }
     [[nodiscard]] std::shared_ptr<const std::vector<Change>> take_changes() { return writer_.take_changes(); }
+    // Of what was executed or refused so far, in order: the leaves of the block's result tree.
+    [[nodiscard]] BlockResults take_results() { return std::move(results_); }
 
  private:
     struct Submission;
 
     [[nodiscard]] Result<Outcome> execute_operation(Submission& submission, std::size_t index);
+    void note_result(const Submission& submission, std::size_t index, const Outcome& outcome);
     // Errc::not_found inside: none and no room for one.
     [[nodiscard]] Result<Session*> open_session(Submission& submission);
     [[nodiscard]] Result<Session*> find_session(const SessionKey& key);
@@ -67,6 +72,7 @@ class BlockExecutor {
     StateView view_;
     StateWriter writer_;
     OperationApplier applier_;
+    BlockResults results_;
 };
 
 // H over what a block did, for exec_dig (PROTOCOL.md §13 S1).

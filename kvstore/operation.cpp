@@ -407,6 +407,12 @@ Query to_query(const Operation& operation) {
     return std::get<Range>(operation);
 }
 
+Bytes encode_operation(const Operation& operation) {
+    CanonicalWriter out;
+    std::visit(Encoder{out}, operation);
+    return out.take();
+}
+
 Bytes encode_operations(const std::vector<Operation>& operations) {
     CanonicalWriter out;
     for (const Operation& operation : operations) {

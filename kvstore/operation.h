@@ -141,6 +141,7 @@ using Query = std::variant<Range, LeaseQuery, LockQuery>;
 // `operation` is one (asserted).
 [[nodiscard]] Query to_query(const Operation& operation);
 
+[[nodiscard]] Bytes encode_operation(const Operation& operation);
 [[nodiscard]] Bytes encode_operations(const std::vector<Operation>& operations);
 [[nodiscard]] Result<std::vector<Operation>> decode_operations(ByteView bytes, std::size_t count);
 [[nodiscard]] Bytes encode_query(const Query& query);

@@ -137,9 +137,14 @@ Result<ExecutedBlock> KvStateMachine::execute_all(const consensus::Block& block)
     executed.changes = executor.take_changes();
     executed.revision = meta_.revision;
     executed.due = due();
-    crypto::Hasher hasher("exec");
-    hasher.update(meta_.digests.back().second.bytes).update(block.id.bytes);
-    executed.digest = hasher.update(effects_digest(executed.replies).bytes).finish();
+    auto results = std::make_shared<BlockResults>(executor.take_results());
+    results->height = block.header.height;
+    results->body = block.body;
+    results->opening = {meta_.digests.back().second, block.id, ResultTree(results->leaves).root(),
+                        effects_digest(executed.replies)};
+    executed.digest = execution_digest(results->opening);
+    results->digest = executed.digest;
+    executed.results = std::move(results);
 
     meta_.digests.emplace_back(meta_.height, executed.digest);
     if (meta_.digests.size() > digests_kept) {

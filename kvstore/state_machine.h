@@ -23,6 +23,7 @@
 #include "consensus/messages.h"
 #include "kvstore/history.h"
 #include "kvstore/operation.h"
+#include "kvstore/result_tree.h"
 #include "kvstore/sessions.h"
 #include "kvstore/store.h"
 
@@ -36,7 +37,7 @@ struct Replies {
 };
 struct ExecutedBlock {
     consensus::Height height;
-    crypto::Digest digest;  // exec_dig_h = H("exec", exec_dig_{h-1} | id_h | effects_h)
+    crypto::Digest digest;  // exec_dig_h (result_tree.h)
     consensus::Hlc hlc;
     Revision revision;  // of the store after the block
     std::vector<Replies> replies;
@@ -45,6 +46,7 @@ struct ExecutedBlock {
     // Something is due by the cluster's clock from this time on (a lease): if nobody writes, a block without envelopes
     // is wanted then (rule B5).
     std::optional<consensus::Hlc> due;
+    std::shared_ptr<const BlockResults> results = nullptr;  // what receipts are made of
 };
 
 enum class Admission : std::uint8_t {

@@ -134,7 +134,11 @@ bool Background::submit_client(ServeClient task) {
 
 void Background::handle(const ServeClient& task) {
     --client_requests_;
-    keeper_.serve_client(task.link, task.nonce, task.request);
+    if (task.key) {
+        keeper_.prove(task.link, task.nonce, *task.key);
+    } else {
+        keeper_.serve_client(task.link, task.nonce, task.request);
+    }
 }
 
 void Background::handle(const ServeState& task) {

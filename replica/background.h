@@ -42,6 +42,7 @@ struct ServeClient {
     std::uint64_t link = 0;
     std::uint64_t nonce = 0;
     std::optional<consensus::StateRequest> request;  // nothing: the newest checkpoint's certificate
+    std::optional<Bytes> key = std::nullopt;         // the proof of this key's record instead
 };
 struct TakeChunk {
     consensus::ReplicaId from;

@@ -23,11 +23,27 @@ void Replica::State::serve_client(LinkId link, const consensus::ClientId& client
     }
 }
 
+void Replica::State::prove_to_client(LinkId link, const consensus::ClientId& client, wire::StateProofAsk ask) {
+    const bool may_read = (clients.rights_of(client) & kvstore::right_read) != 0;
+    if (may_read && background->submit_client({link, ask.nonce, std::nullopt, std::move(ask.key)})) {
+        return;
+    }
+    answer_operator(link, wire::Refusal{self,
+                                        may_read ? wire::RefusalCode::busy : wire::RefusalCode::denied,
+                                        true,
+                                        {},
+                                        ask.nonce,
+                                        may_read ? "too many parts of the state are asked for at once"
+                                                 : "this client has no right to read"});
+}
+
 void Replica::State::on_client_answer(AnswerClient answer) {
     if (auto* chunk = std::get_if<consensus::StateChunk>(&answer.answer)) {
         answer_operator(answer.link, wire::StateAnswer{answer.nonce, std::move(*chunk)});
     } else if (auto* proof = std::get_if<std::optional<consensus::CheckpointProof>>(&answer.answer)) {
         answer_operator(answer.link, wire::CheckpointAnswer{answer.nonce, std::move(*proof), node.executed_height()});
+    } else if (auto* state = std::get_if<Result<kvstore::StateProof>>(&answer.answer)) {
+        node.client_state_proof(answer.link, answer.nonce, std::move(*state));
     }
 }
 

@@ -129,6 +129,20 @@ void Executor::handle(ReadTask& task) {
     results_.push(ReadDone{task.link, std::move(task.request), task.lock, std::move(answer)});
 }
 
+void Executor::handle(ChangesTask& task) {
+    if (!machine_.may_read(task.client)) {
+        results_.push(ChangesDone{task.ticket, fail(Errc::permission, "this client has no right to read"), {}});
+        return;
+    }
+    Result<kvstore::ChangePage> page =
+        failed_ ? Result<kvstore::ChangePage>(tl::unexpected(recovering())) : machine_.changes(task.query);
+    if (!page && page.error().code == Errc::corrupted) {
+        state_failed("the state cannot be read", page.error());
+        page = tl::unexpected(recovering());
+    }
+    results_.push(ChangesDone{task.ticket, std::move(page), machine_.revision()});
+}
+
 void Executor::freeze_if_due() {
     if (writing_ || no_room_ || failed_) {
         return;

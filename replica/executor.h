@@ -33,8 +33,13 @@ struct ReadTask {
     wire::Read request;
     consensus::Height lock;
 };
+struct ChangesTask {
+    consensus::ClientId client;
+    std::uint64_t ticket = 0;
+    kvstore::ChangeQuery query;
+};
 struct WrittenTask {};  // the writer finished a generation; only wakes the executor
-using ExecutorTask = std::variant<ExecuteTask, AdmitTask, ReadTask, WrittenTask>;
+using ExecutorTask = std::variant<ExecuteTask, AdmitTask, ReadTask, ChangesTask, WrittenTask>;
 
 struct AdmitDone {
     std::uint64_t link = 0;
@@ -47,11 +52,16 @@ struct ReadDone {
     consensus::Height lock;
     Result<kvstore::ReadAnswer> answer;
 };
+struct ChangesDone {
+    std::uint64_t ticket = 0;
+    Result<kvstore::ChangePage> page;
+    kvstore::Revision revision;  // of the state that was read
+};
 // The state is damaged. Told once; reads that are asked for afterwards are Errc::unavailable.
 struct StateFailed {
     Error error;
 };
-using ExecutorResult = std::variant<kvstore::ExecutedBlock, AdmitDone, ReadDone, StateFailed>;
+using ExecutorResult = std::variant<kvstore::ExecutedBlock, AdmitDone, ReadDone, ChangesDone, StateFailed>;
 
 struct ExecutorOptions {
     std::size_t freeze_bytes = 8U << 20U;
@@ -89,6 +99,7 @@ class Executor {
     void handle(ExecuteTask& task);
     void handle(AdmitTask& task);
     void handle(ReadTask& task);
+    void handle(ChangesTask& task);
     void handle(WrittenTask&) {}
     void freeze_if_due();
     void freeze_at_checkpoint();

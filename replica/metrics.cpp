@@ -231,6 +231,10 @@ void add_clients(Page& page, const Report& report) {
     page.counter("loyal_envelopes_refused_total", "Client envelopes refused.", report.node.envelopes_refused);
     page.counter("loyal_replies_cached_total", "Retries answered from the session table.", report.node.replies_cached);
     page.counter("loyal_reads_total", "Reads received.", report.node.reads);
+    page.counter("loyal_watch_events_total", "Changes that watches were told.", report.node.watches.events);
+    page.counter("loyal_watch_fell_back_total",
+                 "Times that a watch did not keep up and was fed from the history again.",
+                 report.node.watches.fell_back);
     page.counter("loyal_reads_waited_total", "Reads that waited for the lock to be executed.",
                  report.node.reads_waited);
     page.counter("loyal_reads_busy_total", "Reads answered with BUSY.", report.node.reads_busy);
@@ -265,6 +269,8 @@ void add_resources(Page& page, const Report& report) {
                report.executor_queue);
     page.gauge("loyal_outbound_bytes", "Bytes that wait to be sent to replicas.", report.outbound_bytes);
     page.gauge("loyal_waiting_sends", "Messages that wait for their record to be durable.", report.waiting_sends);
+    page.gauge("loyal_watches", "Watches of clients.", report.watches);
+    page.gauge("loyal_watches_behind", "Watches that are fed from the history.", report.watches_behind);
     page.gauge("loyal_waiting_reads", "Reads that wait for their target.", report.waiting_reads);
     page.gauge("loyal_clients_paused", "1 while client sockets are not read, for overload.",
                report.clients_paused ? 1 : 0);

@@ -5,6 +5,7 @@
 
 #include "config/assert.h"
 #include "config/limits.h"
+#include "crypto/random.h"
 #include "replica/node_state.h"
 
 namespace loyal::replica {
@@ -59,6 +60,8 @@ Node::State::State(NodeOptions node_options, const consensus::MessageVerifier& m
           },
           [this](LinkId link, const wire::Read& request) { refuse_read(link, request); }),
       routes(routes_max),
+      receipts(membership.context, self),
+      watches(*this, crypto::random_u64()),
       clocks(clock_options(options, membership)) {
     for (std::size_t i = 0; i < membership.replicas.size(); ++i) {
         if (const consensus::ReplicaId id(static_cast<std::uint16_t>(i)); id != self) {
@@ -77,6 +80,7 @@ bool Node::State::rule_off(std::string_view rule) const {
 void Node::State::begin(const consensus::Recovered& recovered) {
     executed_height = recovered.executed;
     executed_digest = {};
+    receipts.clear();
     for (const auto& [height, digest] : recovered.executed_digests) {
         if (height == executed_height) {
             executed_digest = digest;
@@ -280,6 +284,7 @@ void Node::executed(const kvstore::ExecutedBlock& result) {
     const kvstore::ExecutedBlock& block = falsified ? *falsified : result;
     s.executed_height = block.height;
     s.executed_digest = block.digest;
+    s.receipts.add(block.results);
     s.recent_states.emplace_back(block.height, block.digest);
     if (s.recent_states.size() > recent_states_max) {
         s.recent_states.pop_front();
@@ -291,6 +296,7 @@ void Node::executed(const kvstore::ExecutedBlock& result) {
         s.reply(replies);
     }
     s.step(consensus::Executed{block.height, block.digest, block.due});
+    s.watches.executed(block);
     s.reads.progress(s);
 }
 
@@ -323,6 +329,7 @@ void Node::log_damaged(std::vector<consensus::BlockRef> blocks) {
 void Node::restart(const consensus::Recovered& recovered, const std::vector<consensus::Evidence>& evidence) {
     State& s = *state_;
     s.gate = SendGate();
+    s.watches.restart();
     s.admitting.clear();
     s.relays_admitting = 0;
     s.core.emplace(s.options.core, s.verifier, s.signer(), recovered);
@@ -336,6 +343,7 @@ void Node::tick() {
     s.monotonic_ms += s.options.core.tick_ms;
     s.step(consensus::Tick{});
     s.reads.tick();
+    s.watches.tick(s.monotonic_ms);
     s.compare_clocks();
     if (s.fault) {
         s.misbehave();
@@ -387,6 +395,7 @@ ClockView Node::clock_view() const {
 const NodeCounters& Node::counters() const {
     state_->counters.signatures = state_->guard.signatures();
     state_->counters.guard_refusals = state_->guard.refusals();
+    state_->counters.watches = state_->watches.counters();
     return state_->counters;
 }
 
@@ -416,6 +425,14 @@ std::size_t Node::waiting_sends() const {
 
 std::size_t Node::waiting_reads() const {
     return state_->reads.size();
+}
+
+std::size_t Node::watches() const {
+    return state_->watches.size();
+}
+
+std::size_t Node::watches_behind() const {
+    return state_->watches.behind();
 }
 
 }  // namespace loyal::replica

@@ -2,7 +2,7 @@
 // the fault model in force. loyald drives it with sockets, threads and LMDB; the simulator drives it with its own
 // world. Single-threaded. Every call may call the port, which must not call back into the node before it returned;
 // answers (persisted, executed, admitted) come later, in the order in which they were asked for, per kind; `executed`,
-// `admitted` and `read_done` come in one common order, because one executor answers all three.
+// `admitted`, `read_done` and `changes_read` come in one common order, because one executor answers all four.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +13,10 @@
 
 #include "consensus/core.h"
 #include "kvstore/state_machine.h"
+#include "kvstore/state_proof.h"
 #include "replica/clock_sync.h"
 #include "replica/faults/fault_model.h"
+#include "replica/watch_hub.h"
 #include "wire/client_messages.h"
 
 namespace loyal::replica {
@@ -38,6 +40,10 @@ class NodePort {
     virtual void execute(consensus::BlockPtr block) = 0;                                  // -> executed
     virtual void admit(LinkId link, crypto::Verified<consensus::Envelope> envelope) = 0;  // -> admitted
     virtual void read(LinkId link, wire::Read request, consensus::Height lock) = 0;       // -> read_done
+    // A watch needs older changes of the state -> changes_read.
+    virtual void read_changes(LinkId link, std::uint64_t ticket, kvstore::ChangeQuery query) = 0;
+    // Bytes that wait to be written to this client.
+    [[nodiscard]] virtual std::size_t client_backlog(LinkId) { return 0; }
     // Reads a committed range from the durable log, appends `tail` if it fits, and sends BLOCKS: directly, or by way of
     // Node::served, where the fault model in force sees it.
     virtual void serve_committed(const consensus::ServeCommitted& request) = 0;
@@ -69,6 +75,7 @@ struct NodeCounters {                               // monotone; for metrics
     std::uint64_t reads = 0, reads_waited = 0, reads_busy = 0;
     std::uint64_t envelopes_admitted = 0, envelopes_refused = 0, replies_cached = 0;
     std::uint64_t blocks_executed = 0, operations_executed = 0;
+    WatchCounters watches;
 };
 
 class Node {
@@ -87,6 +94,12 @@ class Node {
     void refused_peer_message(const consensus::Evidence& evidence);
     void client_envelope(LinkId link, crypto::Verified<consensus::Envelope> envelope);
     void client_read(LinkId link, const consensus::ClientId& client, wire::Read request);
+    // For the receipt of an own operation (P3).
+    void client_receipt(LinkId link, const consensus::ClientId& client, const wire::ReceiptAsk& ask);
+    // The proof that a client asked for, on its way to it; in the crash fault model it is signed here.
+    void client_state_proof(LinkId link, std::uint64_t nonce, Result<kvstore::StateProof> proof);
+    void client_watch(LinkId link, const consensus::ClientId& client, wire::Watch request);
+    void client_unwatch(LinkId link, const wire::Unwatch& request);
     void client_connected(LinkId link, const consensus::ClientId& client);  // answered with Welcome
     void client_disconnected(LinkId link);
     void persisted(consensus::PersistId id);
@@ -94,6 +107,7 @@ class Node {
     void admitted(LinkId link, crypto::Verified<consensus::Envelope> envelope, kvstore::AdmissionResult result);
     void read_done(LinkId link, const wire::Read& request, consensus::Height lock,
                    const Result<kvstore::ReadAnswer>& answer);
+    void changes_read(std::uint64_t ticket, const Result<kvstore::ChangePage>& page, kvstore::Revision revision);
     // The answer to serve_committed, on its way to `to`.
     void served(consensus::ReplicaId to, consensus::Blocks blocks);
     // The answer to serve_state, on its way to `to`.
@@ -134,6 +148,8 @@ class Node {
     [[nodiscard]] const std::deque<std::pair<consensus::Height, crypto::Digest>>& recent_states() const;
     [[nodiscard]] std::size_t waiting_sends() const;
     [[nodiscard]] std::size_t waiting_reads() const;
+    [[nodiscard]] std::size_t watches() const;
+    [[nodiscard]] std::size_t watches_behind() const;  // of them, those that are fed from the history
 
  private:
     struct State;

@@ -159,6 +159,49 @@ void Node::client_read(LinkId link, const consensus::ClientId& client, wire::Rea
     }
 }
 
+void Node::client_receipt(LinkId link, const consensus::ClientId& client, const wire::ReceiptAsk& ask) {
+    State& s = *state_;
+    if (s.routes.client_of(link) != client) {
+        return;
+    }
+    auto answer = s.receipts.answer(client, ask, s.signer());
+    if (answer) {
+        s.to_client(link, client, std::move(*answer));
+        return;
+    }
+    const bool later = answer.error().code == Errc::unavailable;
+    s.count(later ? "receipt busy" : "receipt invalid");
+    s.to_client(link, client,
+                wire::Refusal{s.self,
+                              later ? wire::RefusalCode::busy : wire::RefusalCode::invalid,
+                              true,
+                              {},
+                              ask.nonce,
+                              answer.error().message});
+}
+
+void Node::client_state_proof(LinkId link, std::uint64_t nonce, Result<kvstore::StateProof> proof) {
+    State& s = *state_;
+    const auto client = s.routes.client_of(link);
+    if (!client) {
+        return;
+    }
+    if (proof && proof->vouched) {
+        kvstore::SignedRoot& word = *proof->vouched;
+        word.signature = s.signer().sign(consensus::signed_bytes(
+            s.membership.context, consensus::SignDomain::state_root, kvstore::root_content(word.root, word.replica)));
+        if (word.signature.is_zero()) {
+            proof = fail(Errc::unavailable, "this replica does not sign that state now; ask another");
+        }
+    }
+    if (proof) {
+        s.to_client(link, *client, wire::StateProofAnswer{nonce, std::move(*proof)});
+    } else {
+        s.to_client(link, *client,
+                    wire::Refusal{s.self, wire::RefusalCode::busy, true, {}, nonce, proof.error().message});
+    }
+}
+
 void Node::read_done(LinkId link, const wire::Read& request, consensus::Height lock,
                      const Result<kvstore::ReadAnswer>& answer) {
     State& s = *state_;
@@ -190,6 +233,26 @@ void Node::read_done(LinkId link, const wire::Read& request, consensus::Height l
     s.to_client(link, *client, std::move(reply));
 }
 
+void Node::State::tell(std::uint64_t link, const wire::ReplicaMessage& message) {
+    if (const auto client = routes.client_of(link)) {
+        to_client(link, *client, message);
+    }
+}
+
+void Node::client_watch(LinkId link, const consensus::ClientId& client, wire::Watch request) {
+    if (state_->routes.client_of(link) == client) {  // the link did not close meanwhile
+        state_->watches.ask(link, std::move(request));
+    }
+}
+
+void Node::client_unwatch(LinkId link, const wire::Unwatch& request) {
+    state_->watches.unwatch(link, request);
+}
+
+void Node::changes_read(std::uint64_t ticket, const Result<kvstore::ChangePage>& page, kvstore::Revision revision) {
+    state_->watches.changes_read(ticket, page, revision);
+}
+
 void Node::client_connected(LinkId link, const consensus::ClientId& client) {
     state_->routes.connected(link, client);
     state_->welcome(link, client);
@@ -198,6 +261,7 @@ void Node::client_connected(LinkId link, const consensus::ClientId& client) {
 void Node::client_disconnected(LinkId link) {
     state_->routes.disconnected(link);
     state_->reads.drop_link(link);
+    state_->watches.drop_link(link);
 }
 
 }  // namespace loyal::replica

@@ -11,6 +11,7 @@
 
 #include "replica/node.h"
 #include "replica/read_queue.h"
+#include "replica/receipt_book.h"
 #include "replica/replies.h"
 #include "replica/return_routes.h"
 #include "replica/send_gate.h"
@@ -18,7 +19,7 @@
 
 namespace loyal::replica {
 
-struct Node::State final : ReadView {
+struct Node::State final : ReadView, WatchPort {
     State(NodeOptions node_options, const consensus::MessageVerifier& message_verifier,
           const crypto::Signer& own_signer, const consensus::Recovered& recovered, NodePort& node_port);
 
@@ -30,6 +31,13 @@ struct Node::State final : ReadView {
         return rule_off("R2") || core->is_executed(block);
     }
     [[nodiscard]] consensus::Height executed() const override { return executed_height; }
+
+    // ---- WatchPort
+    void tell(std::uint64_t link, const wire::ReplicaMessage& message) override;
+    [[nodiscard]] std::size_t backlog(std::uint64_t link) override { return port.client_backlog(link); }
+    void read_changes(std::uint64_t link, std::uint64_t ticket, kvstore::ChangeQuery query) override {
+        port.read_changes(link, ticket, std::move(query));
+    }
 
     [[nodiscard]] bool rule_off(std::string_view rule) const;
     [[nodiscard]] bool serving() const { return core->serving(); }
@@ -87,6 +95,8 @@ struct Node::State final : ReadView {
     SendGate gate;
     ReadQueue reads;
     ReturnRoutes routes;
+    ReceiptBook receipts;
+    WatchHub watches;
     ClockSync clocks;
     std::unique_ptr<FaultModel> fault;
     std::optional<wire::RefusalCode> writes_refused;

@@ -192,6 +192,10 @@ void Replica::State::on_client_result(const consensus::ClientId& client, VerifyR
 void Replica::State::on_client_request(LinkId link, const consensus::ClientId& client, wire::ClientMessage request) {
     if (auto* read_request = std::get_if<wire::Read>(&request)) {
         node.client_read(link, client, std::move(*read_request));
+    } else if (auto* watch = std::get_if<wire::Watch>(&request)) {
+        node.client_watch(link, client, std::move(*watch));
+    } else if (const auto* unwatch = std::get_if<wire::Unwatch>(&request)) {
+        node.client_unwatch(link, *unwatch);
     } else if (const auto* status = std::get_if<wire::StatusRequest>(&request)) {
         answer_operator(link, wire::StatusReply{status->nonce, status_json(report())});
     } else if (const auto* fault = std::get_if<wire::Control>(&request)) {
@@ -200,6 +204,10 @@ void Replica::State::on_client_request(LinkId link, const consensus::ClientId& c
         serve_client(link, client, {link, ask->nonce, std::nullopt});
     } else if (auto* part = std::get_if<wire::StateAsk>(&request)) {
         serve_client(link, client, {link, part->nonce, std::move(part->request)});
+    } else if (const auto* receipt = std::get_if<wire::ReceiptAsk>(&request)) {
+        node.client_receipt(link, client, *receipt);
+    } else if (auto* proof = std::get_if<wire::StateProofAsk>(&request)) {
+        prove_to_client(link, client, std::move(*proof));
     }
 }
 
@@ -219,6 +227,8 @@ void Replica::State::on_executor_result(ExecutorResult result) {
             set_alarm("state", "the state store cannot be read: " + answer->answer.error().message);
         }
         node.read_done(answer->link, answer->request, answer->lock, answer->answer);
+    } else if (const auto* changes = std::get_if<ChangesDone>(&result)) {
+        node.changes_read(changes->ticket, changes->page, changes->revision);
     } else if (const auto* failed = std::get_if<StateFailed>(&result)) {
         lose_state(failed->error.message);
     }

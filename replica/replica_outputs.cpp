@@ -80,6 +80,20 @@ void Replica::State::read(LinkId link, wire::Read request, consensus::Height loc
     executor->submit(ReadTask{link, client->second, std::move(request), lock});
 }
 
+void Replica::State::read_changes(LinkId link, std::uint64_t ticket, kvstore::ChangeQuery query) {
+    const auto client = client_of.find(link);
+    if (client == client_of.end() || !executor || executor->waiting() > limits::pending_reads_max) {
+        executor_results.push(ChangesDone{ticket, fail(Errc::unavailable, "too many reads wait here"), {}});
+        return;
+    }
+    executor->submit(ChangesTask{client->second, ticket, std::move(query)});
+}
+
+std::size_t Replica::State::client_backlog(LinkId link) {
+    const Link* target = clients.find(link);
+    return target == nullptr ? 0 : target->outbound_bytes();
+}
+
 void Replica::State::serve_committed(const consensus::ServeCommitted& request) {
     // One range at a time for each peer: it asks again when it has it.
     if (being_served.insert(request.to).second) {

@@ -17,6 +17,7 @@ KeeperOptions Replica::State::keeper_options() const {
     result.self = self;
     result.replicas = membership.replicas.size();
     result.context = membership.context;
+    result.quorum = membership.quorum();
     result.genesis_state = options.cluster.genesis_state;
     return result;
 }

@@ -122,6 +122,8 @@ Report Replica::State::report() const {
     r.outbound_bytes = peers.outbound_bytes();
     r.waiting_sends = node.waiting_sends();
     r.waiting_reads = node.waiting_reads();
+    r.watches = node.watches();
+    r.watches_behind = node.watches_behind();
     r.overlay_bytes = executor ? executor->overlay_bytes() : 0;
     r.clients_paused = clients_paused;
     r.peers_paused = peers_paused;

@@ -54,6 +54,8 @@ struct Replica::State final : NodePort {
     void execute(consensus::BlockPtr block) override;
     void admit(LinkId link, crypto::Verified<consensus::Envelope> envelope) override;
     void read(LinkId link, wire::Read request, consensus::Height lock) override;
+    void read_changes(LinkId link, std::uint64_t ticket, kvstore::ChangeQuery query) override;
+    std::size_t client_backlog(LinkId link) override;
     void serve_committed(const consensus::ServeCommitted& request) override;
     void stable(const consensus::Stable& checkpoint) override;  // replica_recovery.cpp
     void fetch_state(const consensus::FetchState& target) override;
@@ -85,6 +87,7 @@ struct Replica::State final : NodePort {
     void lose_state(const std::string& why);
     // A client's backup (client_state.cpp).
     void serve_client(LinkId link, const consensus::ClientId& client, ServeClient task);
+    void prove_to_client(LinkId link, const consensus::ClientId& client, wire::StateProofAsk ask);
     void on_client_answer(AnswerClient answer);
     void install(StateRebuilt whole);
     void drain_log();

@@ -38,6 +38,7 @@ struct Report {
     std::map<std::pair<std::uint16_t, std::string>, std::uint64_t> accusations_by;
 
     std::size_t verify_queue = 0, log_queue = 0, executor_queue = 0, outbound_bytes = 0;
+    std::size_t watches = 0, watches_behind = 0;
     std::size_t waiting_sends = 0, waiting_reads = 0, overlay_bytes = 0;
     bool clients_paused = false, peers_paused = false;
     std::uint64_t log_bytes = 0, db_bytes = 0, disk_free_bytes = 0;

@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "config/limits.h"
 #include "consensus/quorum.h"
 #include "crypto/canonical.h"
 
@@ -14,6 +15,8 @@ using consensus::SignDomain;
 
 // Two views of re-sends at the widest window fit many times over.
 constexpr std::size_t remembered_max = 1024;
+// More heights than there are receipts for (ReceiptBook).
+constexpr std::size_t receipts_remembered_max = 2 * limits::receipt_heights_max;
 
 std::int64_t signed_view(consensus::View view) {
     return static_cast<std::int64_t>(view.value);
@@ -26,6 +29,23 @@ crypto::Digest key_of(SignDomain domain, ByteView content) {
 
 tl::unexpected<Error> contradiction(const char* what) {
     return fail(Errc::conflict, std::string("refused to sign: ") + what);
+}
+
+// One statement a height; of the last heights only.
+template <class Statement>
+Result<void> allow_once(std::map<consensus::Height, Statement>& said, consensus::Height height,
+                        const Statement& statement) {
+    const auto [before, is_new] = said.try_emplace(height, statement);
+    if (!is_new) {
+        return before->second == statement ? Result<void>()
+                                           : contradiction("a second statement about what one height came to");
+    }
+    if (said.size() <= receipts_remembered_max) {
+        return {};
+    }
+    const bool too_old = said.begin() == before;
+    said.erase(said.begin());
+    return too_old ? contradiction("a statement about a height far below those signed last") : Result<void>();
 }
 
 }  // namespace
@@ -65,6 +85,23 @@ void SigningHistory::remember(const crypto::Digest& key) {
         allowed_.erase(allowed_order_.front());
         allowed_order_.pop_front();
     }
+}
+
+// E8. After a restart the same blocks are executed again, with the same results: what was signed before need not be
+// remembered beyond this run.
+Result<void> SigningHistory::allow(const consensus::ReceiptStatement& receipt) {
+    if (receipt.replica != self_) {
+        return contradiction("a receipt in another replica's name");
+    }
+    if (silent_) {
+        return contradiction("a receipt, while votes may have been forgotten");
+    }
+    return allow_once(receipts_, receipt.block.height, receipt);
+}
+
+Result<void> SigningHistory::allow(const kvstore::StateRoot& root) {
+    return silent_ ? contradiction("a root, while votes may have been forgotten")
+                   : allow_once(roots_, root.height, root.root);
 }
 
 // A2, A5. The lock of view u ends the silence: nothing of u or below is said any more.
@@ -262,6 +299,18 @@ Result<void> SigningGuard::check_signed(ByteView message) const {
         case SignDomain::propose:
             return content.size() == 32 ? Result<void>() : contradiction("a block id of the wrong length");
         case SignDomain::new_view: return {};
+        case SignDomain::receipt: {
+            const auto receipt = consensus::decode_receipt_content(content);
+            return receipt ? history_.allow(*receipt) : contradiction("bytes that are no receipt");
+        }
+        case SignDomain::state_root: {
+            crypto::CanonicalReader root(content);
+            const consensus::Height height(root.number<std::uint64_t>());
+            const crypto::Digest digest = root.digest();
+            const consensus::ReplicaId replica(root.number<std::uint16_t>());
+            return root.finish() && replica == self_ ? history_.allow(kvstore::StateRoot{height, digest})
+                                                     : contradiction("bytes that are no root of the own state");
+        }
         default: return contradiction("a kind of message that the protocol core never signs");
     }
 }

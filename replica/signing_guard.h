@@ -4,23 +4,26 @@
 //
 // It refuses: a second digest for one (view, height, phase); heads that fall back within a view; a vote or proposal
 // below the promised view; a VIEW-CHANGE that hides the own lock or last vote, or a second one for a view; a proposal
-// or NEWVIEW of a view that was led before a restart. It keeps a state of its own, seeded after a restart from the
-// durable voting state: whatever was signed but not durable has never left, because of the send gate. While that state
-// says that votes were lost, nothing new leaves at all; afterwards nothing of a view up to that of the lock with which
-// the silence ended, because what was forgotten is of those views (PROTOCOL.md A2, A5).
+// or NEWVIEW of a view that was led before a restart; a second RECEIPT for one height. It keeps a state of its own,
+// seeded after a restart from the durable voting state: whatever was signed but not durable has never left, because of
+// the send gate. While that state says that votes were lost, nothing new leaves at all; afterwards nothing of a view up
+// to that of the lock with which the silence ended, because what was forgotten is of those views (PROTOCOL.md A2, A5).
 //
 // A refused signature is all zeros, which nobody accepts. Single-threaded, as the core.
 #pragma once
 
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <optional>
 #include <unordered_set>
 
 #include "config/result.h"
 #include "consensus/input_effect.h"
 #include "consensus/messages.h"
+#include "consensus/receipt.h"
 #include "crypto/signature.h"
+#include "kvstore/state_proof.h"
 
 namespace loyal::replica {
 
@@ -35,6 +38,10 @@ class SigningHistory {
     [[nodiscard]] Result<void> allow(const consensus::ViewChange& message);
     [[nodiscard]] Result<void> allow(const consensus::NewView& message);
     [[nodiscard]] Result<void> allow(const consensus::Propose& message);
+    // One exec_dig and block for a height (E8). Of the last heights only, and nothing below them.
+    [[nodiscard]] Result<void> allow(const consensus::ReceiptStatement& receipt);
+    // One root for a height, likewise; of checkpoints, in the crash fault model.
+    [[nodiscard]] Result<void> allow(const kvstore::StateRoot& root);
 
     // This is being made durable; what waits for it may leave afterwards.
     void persisting(const consensus::VotingState& voting);
@@ -64,6 +71,8 @@ class SigningHistory {
     // Digests of what was allowed lately, so that a re-send passes although the heads have moved on.
     std::unordered_set<crypto::Digest> allowed_;
     std::deque<crypto::Digest> allowed_order_;
+    std::map<consensus::Height, consensus::ReceiptStatement> receipts_;
+    std::map<consensus::Height, crypto::Digest> roots_;
 };
 
 class SigningGuard final : public crypto::Signer {

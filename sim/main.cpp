@@ -27,9 +27,10 @@ struct Arguments {
 std::string summary(const RunNumbers& n) {
     return fmt::format(
         "{} operations executed in {} blocks, {} answered, {} unknown; reads {} fast, {} ordered, {} failed; "
+        "{} changes told to watches; "
         "{} messages, {} crashes, {} accusations; {} states installed, {} times votes lost",
-        n.operations, n.blocks, n.done, n.unknown, n.reads_fast, n.reads_ordered, n.reads_failed, n.messages, n.crashes,
-        n.accusations, n.installs, n.amnesias);
+        n.operations, n.blocks, n.done, n.unknown, n.reads_fast, n.reads_ordered, n.reads_failed,
+        n.changes_told, n.messages, n.crashes, n.accusations, n.installs, n.amnesias);
 }
 
 double milliseconds(TimeUs time) {
@@ -168,6 +169,7 @@ void add_mix(CLI::App& app, Arguments& arguments) {
     app.add_flag("--uniform", mix.uniform, "One cluster and workload for all seeds, as in `loyal lab matrix`");
     app.add_flag("--too-many-traitors", mix.too_many_traitors,
                  "One more than the model allows, who work together: violations are expected");
+    app.add_option("--watches", mix.watches, "So many watches of each client (default: of some seeds)");
     app.add_flag("--disk-faults", mix.disk_faults,
                  "In every run disks fail one operation in ten, rot, vanish or come back from the past");
 }

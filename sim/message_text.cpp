@@ -82,6 +82,20 @@ struct ClientText {
         out.kind = "READ_REPLY";
         out.height = reply.executed.value;
     }
+    void operator()(const wire::Watch& watch) {
+        out.kind = "WATCH";
+        out.detail = string_of(watch.begin);
+    }
+    void operator()(const wire::Unwatch&) { out.kind = "UNWATCH"; }
+    void operator()(const wire::WatchEvents& events) {
+        out.kind = "WATCH_EVENTS";
+        out.detail = fmt::format("{} changes", events.changes.size());
+    }
+    void operator()(const wire::WatchProgress&) { out.kind = "WATCH_PROGRESS"; }
+    void operator()(const wire::WatchEnd& end) {
+        out.kind = "WATCH_END";
+        out.detail = wire::name_of(end.reason);
+    }
     template <class Other>
     void operator()(const Other&) {
         out.kind = "OTHER";

@@ -11,7 +11,7 @@ namespace {
 
 using consensus::FaultModel;
 
-enum Stream : std::uint64_t { shape_stream = 1, plan_stream = 2, checkpoint_stream = 3 };
+enum Stream : std::uint64_t { shape_stream = 1, plan_stream = 2, checkpoint_stream = 3, watch_shape_stream = 4 };
 
 constexpr std::array<Timing, 8> timings{Timing::partial,     Timing::partial,     Timing::partial,
                                         Timing::partial,     Timing::partial,     Timing::synchronous,
@@ -137,6 +137,13 @@ void shape_workload(Scenario& s, Random& random, const Mix& mix) {
     w.think_us = std::min(s.faults_end_us, 2 * second) * w.outstanding / (w.operations + 1);
 }
 
+// With randomness of its own: what else a seed stands for does not depend on it.
+void shape_watches(Scenario& s, const Mix& mix) {
+    Random random(s.seed, watch_shape_stream);
+    s.workload.watches = random.one_in(4) && !mix.uniform ? random.between(1, 2) : 0;
+    s.workload.watches = mix.watches.value_or(s.workload.watches);
+}
+
 void choose_adversary(Scenario& s, Random& random, const Mix& mix) {
     if (s.timing == Timing::asynchronous) {
         const bool starve = random.one_in(2);
@@ -165,6 +172,7 @@ Scenario make_scenario(std::uint64_t seed, const Mix& mix) {
     shape_machines(scenario, shape);
     shape_workload(scenario, shape, mix);
     choose_adversary(scenario, shape, mix);
+    shape_watches(scenario, mix);
     Random random(seed, plan_stream);
     Planner planner(scenario, random, mix.disk_faults ? Theme::disks : mix.uniform ? Theme::everything : theme);
     if (mix.too_many_traitors) {

@@ -122,6 +122,7 @@ struct WorkloadShape {
     std::size_t operations = 20;      // of each client during the faults
     std::size_t last_operations = 3;  // of each client once the faults are over: all of them must succeed
     std::size_t outstanding = 2;
+    std::size_t watches = 0;  // of each client, one after the other as long as the faults last
     std::size_t keys = 3;
     std::string key_prefix = "k";  // k0, k1, ...
     std::size_t key_digits = 1;
@@ -192,6 +193,7 @@ struct Mix {
     bool too_many_traitors = false;
     // Every seed has replicas, at most f with the traitors, whose disks fail, rot, vanish or come back from the past.
     bool disk_faults = false;
+    std::optional<std::size_t> watches;  // of each client
 };
 
 [[nodiscard]] Scenario make_scenario(std::uint64_t seed, const Mix& mix = {});

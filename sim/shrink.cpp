@@ -56,6 +56,7 @@ std::string Reduction::command(std::uint64_t seed) const {
     text += mix.uniform ? " --uniform" : "";
     text += mix.too_many_traitors ? " --too-many-traitors" : "";
     text += mix.disk_faults ? " --disk-faults" : "";
+    text += mix.watches ? fmt::format(" --watches {}", *mix.watches) : "";
     for (const std::string& rule : rules_off) {
         text += " --without " + rule;
     }

@@ -2,7 +2,15 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace loyal::sim {
+
+namespace {
+
+constexpr std::uint64_t watch_stream = 10'000;
+
+}  // namespace
 
 using client::Certainty;
 using client::ReadResult;
@@ -11,17 +19,49 @@ using kvstore::Operation;
 using kvstore::Range;
 using kvstore::Status;
 
-SimClient::SimClient(std::size_t index, const ClientContext& context, const consensus::ClientId& id,
+SimClient::SimClient(std::size_t index, const ClientContext& context, const crypto::PublicKey& key,
                      const SimSigner* signer, Random random)
-    : index_(index), context_(context), id_(id), random_(random), session_id_(random_.next()) {
+    : index_(index),
+      context_(context),
+      id_(consensus::client_id_of(key)),
+      random_(random),
+      session_id_(random_.next()) {
     client::SessionOptions options;
-    options.client = id;
+    options.key = key;
     options.session = session_id_;
     options.retry_ms = context.scenario.workload.retry_ms;
     options.timeout_ms = context.scenario.workload.timeout_ms;
     options.replicas_probe_every = 8;
     session_ = std::make_unique<client::Session>(context.membership, signer, options);
     next_issue_ = random_.below(2 * context.scenario.workload.think_us + 1);
+    add_watches();
+}
+
+// With randomness of their own: clients that watch do otherwise what they would have done.
+void SimClient::add_watches() {
+    const SimWatch::Outside outside{*session_, context_.world.changes(), [this] { return context_.scheduler.now_ms(); },
+                                    [this] { return context_.world.chain().begin().completed; },
+                                    [this](const std::string& what) { context_.world.violation(what); }};
+    for (std::size_t i = 0; i < context_.scenario.workload.watches; ++i) {
+        Random random(context_.scenario.seed, watch_stream + 64 * index_ + i);
+        watches_.push_back(std::make_unique<SimWatch>(fmt::format("client {}, watch {}", index_, i), outside,
+                                                      context_.scenario.workload, random));
+    }
+}
+
+void SimClient::faults_ended() {
+    last_phase_ = true;
+    for (const auto& watch : watches_) {
+        watch->settle();
+    }
+}
+
+std::uint64_t SimClient::changes_told() const {
+    std::uint64_t told = 0;
+    for (const auto& watch : watches_) {
+        told += watch->told();
+    }
+    return told;
 }
 
 void SimClient::connected(consensus::ReplicaId replica) {
@@ -41,6 +81,9 @@ void SimClient::receive(consensus::ReplicaId from, const wire::ReplicaMessage& m
 }
 
 void SimClient::tick() {
+    for (const auto& watch : watches_) {
+        watch->tick();
+    }
     session_->tick(context_.scheduler.now_ms());
     issue();
     pump();
@@ -58,7 +101,9 @@ std::size_t SimClient::last_operations() const {
 
 bool SimClient::finished() const {
     const bool asked = reading_back_ ? to_read_back_.empty() : last_phase_ && last_done_ >= last_operations();
-    return asked && outstanding_ == 0;
+    const bool told = reading_back_ || std::all_of(watches_.begin(), watches_.end(),
+                                                   [](const auto& watch) { return watch->caught_up(); });
+    return asked && told && outstanding_ == 0;
 }
 
 bool SimClient::completed() const {
@@ -89,6 +134,9 @@ std::string SimClient::waiting_for() const {
         fmt::format("client {}: {} of {} last operations done, under way:", index_, last_done_, last_operations());
     for (const auto& [number, what] : open_) {
         text += " " + what;
+    }
+    for (const auto& watch : watches_) {
+        text += watch->caught_up() ? "" : "; " + watch->waiting_for();
     }
     return text;
 }

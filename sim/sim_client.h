@@ -10,10 +10,12 @@
 
 #include "client/session.h"
 #include "sim/checkers/chain_checker.h"
+#include "sim/checkers/change_ledger.h"
 #include "sim/checkers/linearizability.h"
 #include "sim/observer.h"
 #include "sim/scenario.h"
 #include "sim/sim_signer.h"
+#include "sim/sim_watch.h"
 #include "sim/trace.h"
 
 namespace loyal::sim {
@@ -24,6 +26,7 @@ class ClientWorld {
     virtual ~ClientWorld() = default;
     virtual void client_request(std::size_t client, consensus::ReplicaId to, const wire::ClientMessage& message) = 0;
     virtual ChainChecker& chain() = 0;
+    virtual const ChangeLedger& changes() = 0;
     // Real time for the checkers: larger at each call, over all clients.
     virtual std::uint64_t moment() = 0;
     virtual void violation(const std::string& what) = 0;
@@ -47,7 +50,7 @@ struct ClientCounters {
 class SimClient {
  public:
     // `signer` null: crash fault model.
-    SimClient(std::size_t index, const ClientContext& context, const consensus::ClientId& id, const SimSigner* signer,
+    SimClient(std::size_t index, const ClientContext& context, const crypto::PublicKey& key, const SimSigner* signer,
               Random random);
 
     void connected(consensus::ReplicaId replica);
@@ -55,7 +58,7 @@ class SimClient {
     void receive(consensus::ReplicaId from, const wire::ReplicaMessage& message);
     void tick();
     // The faults are over: finish what is left, then the last operations, each of which must succeed.
-    void faults_ended() { last_phase_ = true; }
+    void faults_ended();
     // After that: the same again, once more.
     void one_more() { ++further_; }
     // Nothing more is asked; `keys` are read once, and the observer hears of what was there (Ending::read_back).
@@ -69,6 +72,7 @@ class SimClient {
 
     [[nodiscard]] const consensus::ClientId& id() const { return id_; }
     [[nodiscard]] const ClientCounters& counters() const { return counters_; }
+    [[nodiscard]] std::uint64_t changes_told() const;
     [[nodiscard]] const std::map<std::string, std::vector<RegisterOp>>& history() const { return history_; }
 
  private:
@@ -83,6 +87,7 @@ class SimClient {
         ChainChecker::Mark mark;
     };
 
+    void add_watches();
     void pump();
     void issue();
     void issue_one(bool last);
@@ -107,6 +112,7 @@ class SimClient {
     Random random_;
     consensus::SessionId session_id_;
     std::unique_ptr<client::Session> session_;
+    std::vector<std::unique_ptr<SimWatch>> watches_;
 
     bool last_phase_ = false, reading_back_ = false, abandoned_ = false;
     std::vector<std::string> to_read_back_;

@@ -312,6 +312,10 @@ void SimReplica::receive(LinkId link, const consensus::ClientId& client, wire::C
         post([this, link, envelope = std::move(*verified)] { node_->client_envelope(link, envelope); });
     } else if (auto* request = std::get_if<wire::Read>(&message)) {
         post([this, link, client, read = std::move(*request)] { node_->client_read(link, client, read); });
+    } else if (auto* watch = std::get_if<wire::Watch>(&message)) {
+        post([this, link, client, asked = std::move(*watch)] { node_->client_watch(link, client, asked); });
+    } else if (const auto* unwatch = std::get_if<wire::Unwatch>(&message)) {
+        post([this, link, told = *unwatch] { node_->client_unwatch(link, told); });
     }
 }
 
@@ -529,6 +533,32 @@ void SimReplica::read(LinkId link, wire::Read request, consensus::Height lock) {
         deliver(
             [this, link, request, lock, answer = std::move(answer)] { node_->read_done(link, request, lock, answer); });
     });
+}
+
+void SimReplica::read_changes(LinkId link, std::uint64_t ticket, kvstore::ChangeQuery query) {
+    if (!alive_for_call()) {
+        return;
+    }
+    submit([this, link, ticket, query = std::move(query)] {
+        if (!machine_) {
+            return;
+        }
+        const auto client = links_.find(link);
+        const bool allowed = client != links_.end() && machine_->may_read(client->second);
+        Result<kvstore::ChangePage> page =
+            allowed ? machine_->changes(query) : fail(Errc::permission, "no right to read");
+        if (!page && page.error().code != Errc::permission) {
+            return state_failed("changes", page.error());
+        }
+        deliver([this, ticket, page = std::move(page), revision = machine_->revision()] {
+            node_->changes_read(ticket, page, revision);
+        });
+    });
+}
+
+// Now and then a link takes nothing: the watches on it fall back to the history.
+std::size_t SimReplica::client_backlog(LinkId /*link*/) {
+    return random_.one_in(64) ? 2 * limits::watch_backlog_bytes_max : 0;
 }
 
 // ---- NodePort: the rest

@@ -133,6 +133,8 @@ class SimReplica final : private replica::NodePort {
     void execute(consensus::BlockPtr block) override;
     void admit(replica::LinkId link, crypto::Verified<consensus::Envelope> envelope) override;
     void read(replica::LinkId link, wire::Read request, consensus::Height lock) override;
+    void read_changes(replica::LinkId link, std::uint64_t ticket, kvstore::ChangeQuery query) override;
+    std::size_t client_backlog(replica::LinkId link) override;
     void serve_committed(const consensus::ServeCommitted& request) override;
     void stable(const consensus::Stable& stable) override;  // sim_recovery.cpp
     void fetch_state(const consensus::FetchState& target) override;

@@ -172,6 +172,7 @@ void add(RunNumbers& total, const RunNumbers& one) {
     total.reads_fast += one.reads_fast;
     total.reads_ordered += one.reads_ordered;
     total.reads_failed += one.reads_failed;
+    total.changes_told += one.changes_told;
     total.view = std::max(total.view, one.view);
     total.crashes += one.crashes;
     total.checkpoint = std::max(total.checkpoint, one.checkpoint);

@@ -48,13 +48,6 @@ std::vector<SimSigner> make_keys(std::uint64_t base, std::size_t count) {
     return keys;
 }
 
-consensus::ClientId client_id_of(const crypto::PublicKey& key) {
-    const crypto::Digest digest = crypto::digest_of("client", key.bytes);
-    consensus::ClientId id;
-    std::copy_n(digest.bytes.begin(), id.bytes.size(), id.bytes.begin());
-    return id;
-}
-
 }  // namespace
 
 World::World(Scenario scenario, const RunOptions& options)
@@ -83,7 +76,7 @@ World::World(Scenario scenario, const RunOptions& options)
     const ClientContext client_context{scenario_, membership_, scheduler_, trace_, *this};
     const bool is_signed = scenario_.fault_model == consensus::FaultModel::byzantine;
     for (std::size_t i = 0; i < scenario_.workload.clients; ++i) {
-        clients_.push_back(std::make_unique<SimClient>(i, client_context, client_ids_[i],
+        clients_.push_back(std::make_unique<SimClient>(i, client_context, client_keys_[i].public_key(),
                                                        is_signed ? &client_keys_[i] : nullptr,
                                                        Random(scenario_.seed, client_stream + i)));
     }
@@ -110,7 +103,7 @@ void World::make_members() {
     }
     for (const SimSigner& signer : client_keys_) {
         signatures_.learn(signer);
-        const consensus::ClientId id = client_id_of(signer.public_key());
+        const consensus::ClientId id = consensus::client_id_of(signer.public_key());
         client_names_.emplace(fmt::format("c{}", client_ids_.size()), id);
         client_ids_.push_back(id);
         membership_.clients.emplace(id, signer.public_key());
@@ -186,6 +179,7 @@ void World::count(RunNumbers& numbers) const {
         numbers.reads_fast += seen.reads_fast;
         numbers.reads_ordered += seen.reads_ordered;
         numbers.reads_failed += seen.reads_failed;
+        numbers.changes_told += client->changes_told();
         numbers.slowest_us = std::max(numbers.slowest_us, seen.slowest_us);
     }
 }
@@ -429,8 +423,13 @@ void World::on_executed(ReplicaId replica, const consensus::Block& block, const 
     if (options_.observer != nullptr) {
         options_.observer->executed(replica, block.header.height, result.digest);
     }
+    const consensus::Height known = chain_.height();
     if (auto finding = chain_.executed(replica, block, result)) {
         violation(*finding);
+    } else if (chain_.height() > known) {
+        if (finding = changes_.committed(result, chain_.model()); finding) {
+            violation(*finding);
+        }
     }
 }
 

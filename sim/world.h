@@ -33,6 +33,7 @@ struct RunNumbers {  // trivially copyable: they travel between processes as the
     std::uint64_t done = 0;        // answered
     std::uint64_t unknown = 0;     // timed out at a client: may have taken effect
     std::uint64_t reads_fast = 0, reads_ordered = 0, reads_failed = 0;
+    std::uint64_t changes_told = 0;  // by watches
     std::uint64_t view = 0;          // highest entered
     std::uint64_t view_changes = 0;  // the same; sums do not lose it
     std::uint64_t completed = 0;     // 1: everything that was asked got a definite answer
@@ -97,6 +98,7 @@ class World final : private ReplicaWorld, private ClientWorld {
     // ClientWorld
     void client_request(std::size_t client, consensus::ReplicaId to, const wire::ClientMessage& message) override;
     ChainChecker& chain() override { return chain_; }
+    const ChangeLedger& changes() override { return changes_; }
     std::uint64_t moment() override { return ++moments_; }
     void violation(const std::string& what) override;
     Observer* observer() override { return options_.observer; }
@@ -175,6 +177,7 @@ class World final : private ReplicaWorld, private ClientWorld {
     kvstore::StateMachineOptions state_options_;
     std::unique_ptr<HeaderTree> tree_;
     ChainChecker chain_;
+    ChangeLedger changes_;
     std::vector<SigningLedger> ledgers_;
     std::vector<std::unique_ptr<SimReplica>> replicas_;
     std::vector<std::unique_ptr<SimClient>> clients_;

@@ -11,6 +11,9 @@
 #include "consensus/messages.h"
 #include "consensus/types.h"
 #include "kvstore/operation.h"
+#include "kvstore/receipt.h"
+#include "kvstore/state_proof.h"
+#include "wire/watch_messages.h"
 
 namespace loyal::wire {
 
@@ -43,7 +46,20 @@ struct StateAsk {
     std::uint64_t nonce = 0;
     consensus::StateRequest request;
 };
-using ClientMessage = std::variant<Submit, Read, StatusRequest, Control, CheckpointAsk, StateAsk>;
+// For the receipt of an own operation that is done (P3): what its outcome says, and of which session it was.
+struct ReceiptAsk {
+    std::uint64_t nonce = 0;
+    consensus::SessionId session;
+    consensus::Seq seq;
+    consensus::Height height;
+};
+// For the proof of a key's record, or of its absence, at the newest stable checkpoint.
+struct StateProofAsk {
+    std::uint64_t nonce = 0;
+    Bytes key;
+};
+using ClientMessage = std::variant<Submit, Read, StatusRequest, Control, CheckpointAsk, StateAsk, ReceiptAsk, StateProofAsk,
+                                   Watch, Unwatch>;
 
 // ---- Replica to client
 // Sent first on every link and again when the view changes. Hints only: nothing is believed from one replica, except
@@ -116,8 +132,18 @@ struct StateAnswer {
     std::uint64_t nonce = 0;
     consensus::StateChunk chunk;
 };
+struct ReceiptAnswer {  // 9
+    std::uint64_t nonce = 0;
+    kvstore::Receipt receipt;
+    crypto::Signature signature;  // of the replica, over consensus::receipt_content
+};
+struct StateProofAnswer {
+    std::uint64_t nonce = 0;
+    kvstore::StateProof proof;
+};
 using ReplicaMessage =
-    std::variant<Welcome, Reply, Refusal, ReadReply, StatusReply, ControlReply, CheckpointAnswer, StateAnswer>;
+    std::variant<Welcome, Reply, Refusal, ReadReply, StatusReply, ControlReply, CheckpointAnswer, StateAnswer,
+                 ReceiptAnswer, StateProofAnswer, WatchEvents, WatchProgress, WatchEnd>;
 
 [[nodiscard]] const char* name_of(RefusalCode code);
 

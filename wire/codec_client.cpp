@@ -2,6 +2,7 @@
 #include "wire/codec.h"
 #include "wire/codec_recovery.h"
 #include "wire/codec_support.h"
+#include "wire/codec_watch.h"
 
 namespace loyal::wire {
 
@@ -33,6 +34,18 @@ void fill(v1::ClientFrame& out, const CheckpointAsk& message) {
 void fill(v1::ClientFrame& out, const StateAsk& message) {
     out.mutable_state_ask()->set_nonce(message.nonce);
     detail::fill(*out.mutable_state_ask()->mutable_request(), message.request);
+}
+
+void fill(v1::ClientFrame& out, const ReceiptAsk& message) {
+    v1::ReceiptAsk& ask = *out.mutable_receipt_ask();
+    ask.set_nonce(message.nonce);
+    ask.set_session(message.session.value);
+    ask.set_seq(message.seq.value);
+    ask.set_height(message.height.value);
+}
+void fill(v1::ClientFrame& out, const StateProofAsk& message) {
+    out.mutable_state_proof_ask()->set_nonce(message.nonce);
+    assign(out.mutable_state_proof_ask()->mutable_key(), message.key);
 }
 
 Result<ClientMessage> submit_from(const std::string& in) {
@@ -78,6 +91,21 @@ Result<ClientMessage> state_ask_from(const v1::StateAsk& in) {
     return StateAsk{in.nonce(), std::move(*request)};
 }
 
+Result<ClientMessage> receipt_ask_from(const v1::ReceiptAsk& in) {
+    if (!height_ok(in.height())) {
+        return malformed("RECEIPT-ASK", "a height out of range");
+    }
+    return ReceiptAsk{in.nonce(), consensus::SessionId(in.session()), consensus::Seq(in.seq()),
+                      consensus::Height(in.height())};
+}
+
+Result<ClientMessage> state_proof_ask_from(const v1::StateProofAsk& in) {
+    if (in.key().empty() || in.key().size() > limits::key_bytes_max) {
+        return malformed("STATE-PROOF-ASK", "a key of " + std::to_string(in.key().size()) + " bytes");
+    }
+    return StateProofAsk{in.nonce(), owned(in.key())};
+}
+
 }  // namespace
 
 Bytes encode(const ClientMessage& message) {
@@ -98,6 +126,10 @@ Result<ClientMessage> decode_client(ByteView bytes) {
         case v1::ClientFrame::kControl: return control_from(frame.control());
         case v1::ClientFrame::kCheckpointAsk: return CheckpointAsk{frame.checkpoint_ask().nonce()};
         case v1::ClientFrame::kStateAsk: return state_ask_from(frame.state_ask());
+        case v1::ClientFrame::kReceiptAsk: return receipt_ask_from(frame.receipt_ask());
+        case v1::ClientFrame::kStateProofAsk: return state_proof_ask_from(frame.state_proof_ask());
+        case v1::ClientFrame::kWatch: return watch_from(frame.watch());
+        case v1::ClientFrame::kUnwatch: return unwatch_from(frame.unwatch());
         case v1::ClientFrame::MESSAGE_NOT_SET: break;
     }
     return malformed("client frame", "no known message in it");

@@ -4,6 +4,7 @@
 #include "wire/codec.h"
 #include "wire/codec_recovery.h"
 #include "wire/codec_support.h"
+#include "wire/codec_watch.h"
 
 namespace loyal::wire {
 
@@ -107,6 +108,18 @@ void fill(v1::ReplicaFrame& out, const CheckpointAnswer& message) {
 void fill(v1::ReplicaFrame& out, const StateAnswer& message) {
     out.mutable_state_answer()->set_nonce(message.nonce);
     detail::fill(*out.mutable_state_answer()->mutable_chunk(), message.chunk);
+}
+
+void fill(v1::ReplicaFrame& out, const ReceiptAnswer& message) {
+    v1::ReceiptAnswer& answer = *out.mutable_receipt_answer();
+    answer.set_nonce(message.nonce);
+    assign(answer.mutable_receipt(), kvstore::encode_receipt(message.receipt));
+    assign(answer.mutable_signature(), message.signature.bytes);
+}
+
+void fill(v1::ReplicaFrame& out, const StateProofAnswer& message) {
+    out.mutable_state_proof_answer()->set_nonce(message.nonce);
+    assign(out.mutable_state_proof_answer()->mutable_proof(), kvstore::encode_state_proof(message.proof));
 }
 
 // ---- Decoding
@@ -242,6 +255,26 @@ Result<ReplicaMessage> state_answer_from(const v1::StateAnswer& in) {
     return StateAnswer{in.nonce(), std::move(*chunk)};
 }
 
+Result<ReplicaMessage> receipt_answer_from(const v1::ReceiptAnswer& in) {
+    auto receipt = kvstore::decode_receipt(view(in.receipt()));
+    if (!receipt) {
+        return inside("RECEIPT", receipt.error());
+    }
+    ReceiptAnswer answer{in.nonce(), std::move(*receipt), {}};
+    if (!fixed_bytes(in.signature(), answer.signature)) {
+        return malformed("RECEIPT", "a signature that is not 64 bytes");
+    }
+    return answer;
+}
+
+Result<ReplicaMessage> state_proof_answer_from(const v1::StateProofAnswer& in) {
+    auto proof = kvstore::decode_state_proof(view(in.proof()));
+    if (!proof) {
+        return inside("STATE-PROOF", proof.error());
+    }
+    return StateProofAnswer{in.nonce(), std::move(*proof)};
+}
+
 // ---- Cutting
 
 std::size_t frame_cost(const OutcomeReply& reply) {
@@ -295,6 +328,9 @@ Result<ReplicaMessage> decode_replica(ByteView bytes) {
                        limits::envelope_ops_max) > limits::envelope_ops_max) {
         return malformed("replica frame", "malformed, or too many outcomes");
     }
+    if (!watch_events_bounded(bytes)) {
+        return malformed("replica frame", "malformed, or too many changes");
+    }
     v1::ReplicaFrame frame;
     if (auto parsed = parse(frame, bytes, "replica frame"); !parsed) {
         return tl::unexpected(parsed.error());
@@ -308,6 +344,11 @@ Result<ReplicaMessage> decode_replica(ByteView bytes) {
         case v1::ReplicaFrame::kControlReply: return control_reply_from(frame.control_reply());
         case v1::ReplicaFrame::kCheckpointAnswer: return checkpoint_answer_from(frame.checkpoint_answer());
         case v1::ReplicaFrame::kStateAnswer: return state_answer_from(frame.state_answer());
+        case v1::ReplicaFrame::kReceiptAnswer: return receipt_answer_from(frame.receipt_answer());
+        case v1::ReplicaFrame::kStateProofAnswer: return state_proof_answer_from(frame.state_proof_answer());
+        case v1::ReplicaFrame::kWatchEvents: return watch_events_from(frame.watch_events());
+        case v1::ReplicaFrame::kWatchProgress: return watch_progress_from(frame.watch_progress());
+        case v1::ReplicaFrame::kWatchEnd: return watch_end_from(frame.watch_end());
         case v1::ReplicaFrame::MESSAGE_NOT_SET: break;
     }
     return malformed("replica frame", "no known message in it");

@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include "client/cli/bench/watch_bench.h"
 #include "client/cli/bench_report.h"
 #include "client/cli/command.h"
 #include "client/cli/interrupt.h"
@@ -26,6 +27,7 @@ struct BenchArguments {
     std::size_t identities = 1;
     std::string mix = "write";
     std::string history;
+    std::size_t watchers = 0;  // not 0: watches instead of callers
 };
 
 Answer<BenchPlan> plan_of(const Globals& globals, const BenchArguments& arguments) {
@@ -104,7 +106,53 @@ Answer<BenchReport> run_plan(const BenchPlan& plan, const std::vector<std::uniqu
         interrupted);
 }
 
+Answer<Exit> bench_watches(const Globals& globals, const BenchArguments& arguments) {
+    WatchBenchPlan plan;
+    plan.watches = arguments.watchers;
+    plan.rate_per_s = arguments.plan.rate_per_s > 0.0 ? arguments.plan.rate_per_s : 1'000.0;
+    plan.seconds = arguments.plan.seconds;
+    plan.value_bytes = arguments.plan.shape.value_bytes;
+    plan.prefix = fmt::format("bench/{:08x}/", crypto::random_u64() & 0xFFFFFFFFU);
+    plan.drain_ms = globals.timeout_or(default_timeout_ms) + 10'000;
+    const Answer<config::Cluster> cluster = load_cluster_of(globals.cluster);
+    if (!cluster) {
+        return tl::unexpected<Failure>(cluster.error());
+    }
+    const Answer<std::vector<std::filesystem::path>> keys = keys_of(globals, *cluster, arguments.identities);
+    if (!keys) {
+        return tl::unexpected<Failure>(keys.error());
+    }
+    // The last one writes; the others watch.
+    std::vector<std::unique_ptr<client::Client>> clients;
+    for (std::size_t i = 0; i <= keys->size(); ++i) {
+        auto client = sign_in(*cluster, (*keys)[i % keys->size()], globals.timeout_or(default_timeout_ms), true);
+        if (!client) {
+            return tl::unexpected<Failure>(std::move(client.error()));
+        }
+        clients.push_back(std::move(*client));
+    }
+    std::vector<client::Client*> watchers;
+    for (std::size_t i = 0; i + 1 < clients.size(); ++i) {
+        watchers.push_back(clients[i].get());
+    }
+    ProgressLine progress;
+    const std::atomic<bool>& interrupted = catch_interrupt(SecondInterrupt::ends_program);
+    const Answer<WatchBenchReport> report = run_watch_bench(
+        plan, watchers, *clients.back(), [&progress](const std::string& text) { progress.show(text); }, interrupted);
+    if (!report) {
+        return tl::unexpected<Failure>(report.error());
+    }
+    print(globals.format == OutputFormat::json ? watch_bench_json(plan, *report) : watch_bench_text(plan, *report));
+    if (report->lost + report->repeated + report->disordered + report->strange > 0) {
+        return refuse(Exit::integrity, "watch_wrong", "changes were lost, repeated, told out of order or made up");
+    }
+    return Exit::done;
+}
+
 Answer<Exit> bench(const Globals& globals, const BenchArguments& arguments) {
+    if (arguments.watchers > 0) {
+        return bench_watches(globals, arguments);
+    }
     const Answer<BenchPlan> plan = plan_of(globals, arguments);
     if (!plan) {
         return tl::unexpected<Failure>(plan.error());
@@ -160,7 +208,8 @@ void add_bench_command(CLI::App& app, CommandContext& context) {
     CLI::App* command =
         add_command(app, "bench", "Load: concurrent callers, rates and latencies, a history for checkers",
                     "loyal bench --clients 64 --seconds 10\n  loyal bench --mix 95/5 --zipf 0.99 --rate 5000 -w json\n"
-                    "  loyal bench --mix cas --keys 10 --history h.jsonl");
+                    "  loyal bench --mix cas --keys 10 --history h.jsonl\n"
+                    "  loyal bench --watchers 10000 --rate 1000 --seconds 60");
     BenchPlan& plan = arguments->plan;
     command->add_option("--clients", plan.callers, "Concurrent callers")
         ->check(CLI::Range(std::size_t{1}, callers_max))
@@ -182,6 +231,9 @@ void add_bench_command(CLI::App& app, CommandContext& context) {
         ->add_option("--rate", plan.rate_per_s,
                      "Open loop: start so many operations a second; latency counts from the intended start")
         ->check(CLI::Range(0.0, 1e7));
+    command->add_option("--watchers", arguments->watchers,
+                        "So many watches, each on its own prefix, and --rate writes a second (default 1000) for them")
+        ->check(CLI::Range(std::size_t{1}, std::size_t{limits::watches_max}));
     command->add_option("--history", arguments->history, "Write every operation to this file, one JSON object a line");
     when_chosen(command, context, [&context, arguments] { return bench(context.globals, *arguments); });
 }

@@ -15,6 +15,8 @@ namespace loyal::cli {
 
 namespace {
 
+bool standard_input_taken = false;
+
 int digit_of(char c) {
     if (c >= '0' && c <= '9') {
         return c - '0';
@@ -48,7 +50,7 @@ Answer<Bytes> read_all(std::FILE* file, const std::string& name) {
     while (bytes.size() <= limits::value_bytes_max) {
         const std::size_t got = std::fread(buffer, 1, sizeof buffer, file);
         bytes.insert(bytes.end(), buffer, buffer + got);
-        if (got == 0) {
+        if (got < sizeof buffer) {  // a terminal would have to be told the end of its input once more
             break;
         }
     }
@@ -100,6 +102,9 @@ Answer<Bytes> value_text(const std::string& text, TextForm form) {
 
 Answer<Bytes> value_argument(const std::string& text, TextForm form) {
     if (text == "-") {
+        if (const Answer<void> free = check_standard_input(); !free) {
+            return tl::unexpected<Failure>(free.error());
+        }
         return read_all(stdin, "standard input");
     }
     if (text.starts_with('@')) {
@@ -111,6 +116,17 @@ Answer<Bytes> value_argument(const std::string& text, TextForm form) {
         return read_all(file.get(), path);
     }
     return value_text(text, form);
+}
+
+Answer<void> check_standard_input() {
+    if (standard_input_taken) {
+        return refuse_input("standard input is what this shell reads its commands from; name a file instead of -");
+    }
+    return {};
+}
+
+void take_standard_input() {
+    standard_input_taken = true;
 }
 
 Bytes end_of_prefix(ByteView prefix) {

@@ -18,6 +18,11 @@ namespace loyal::cli {
 // Reads at most value_bytes_max + 1 bytes of a file or of standard input, and refuses what is longer.
 [[nodiscard]] Answer<Bytes> value_argument(const std::string& text, TextForm form);
 
+// Standard input, for a command that was told to read it (`-`). Exit 2 when it is the script of a shell, which has been
+// taken by then.
+[[nodiscard]] Answer<void> check_standard_input();
+void take_standard_input();
+
 // The first key after all keys that begin with `prefix`; empty when there is none ("to the end").
 [[nodiscard]] Bytes end_of_prefix(ByteView prefix);
 

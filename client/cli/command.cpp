@@ -3,10 +3,12 @@
 #include <cstdlib>
 #include <exception>
 #include <map>
+#include <sstream>
 
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
+#include "client/cli/proof_commands.h"
 #include "config/duration.h"
 #include "crypto/identity.h"
 
@@ -14,10 +16,12 @@ namespace loyal::cli {
 
 namespace {
 
-void add_globals(CLI::App& app, Globals& globals) {
-    app.add_option("--cluster", globals.cluster, "Folder of the cluster or its cluster.toml")
-        ->envname("LOYAL_CLUSTER")
-        ->capture_default_str();
+void add_globals(CLI::App& app, Globals& globals, bool in_shell) {
+    auto* cluster = app.add_option("--cluster", globals.cluster, "Folder of the cluster or its cluster.toml")
+                        ->capture_default_str();
+    if (!in_shell) {  // there the shell has settled it
+        cluster->envname("LOYAL_CLUSTER");
+    }
     auto* as = app.add_option("--as", globals.as, "Sign in with the client key of this NAME in the cluster's folder");
     app.add_option("--key", globals.key,
                    "Sign in with this key file (environment: LOYAL_KEY; default: the key of client \"default\")")
@@ -48,20 +52,40 @@ bool wants_json(const std::vector<std::string>& arguments) {
     return false;
 }
 
-int report(const Failure& failure, bool as_json) {
+int report(Failure failure, bool as_json, const ShellScope* scope) {
+    if (scope != nullptr) {
+        failure.message.insert(0, scope->where);
+    }
     print_error(describe(failure, as_json));
     return static_cast<int>(failure.exit);
 }
 
-int run_action(const CommandContext& context) {
+int run_action(const CommandContext& context, const ShellScope* scope) {
     const bool as_json = context.globals.format == OutputFormat::json;
     const Answer<Exit> answer = context.action();
     // What was printed before a failure still has to arrive, in order.
     const Answer<void> written = finish_output();
     if (!answer) {
-        return report(answer.error(), as_json);
+        return report(answer.error(), as_json, scope);
     }
-    return written ? static_cast<int>(*answer) : report(written.error(), as_json);
+    return written ? static_cast<int>(*answer) : report(written.error(), as_json, scope);
+}
+
+// Whom a line signs in as takes the place of whom the shell does: of --as and --key only one can hold.
+void settle_identity(const CLI::App& app, Globals& globals) {
+    if (app.get_option("--as")->count() > 0) {
+        globals.key.clear();
+    } else if (app.get_option("--key")->count() > 0) {
+        globals.as.clear();
+    }
+}
+
+int print_help(const CLI::App& app, const CLI::Success& asked, const ShellScope* scope) {
+    std::ostringstream text;
+    app.exit(asked, text, text);
+    print(text.str());
+    const Answer<void> written = finish_output();
+    return written ? 0 : report(written.error(), false, scope);
 }
 
 }  // namespace
@@ -92,51 +116,65 @@ void add_text_form(CLI::App* command, TextForm& form) {
         ->excludes(hex);
 }
 
-int run(const std::vector<std::string>& arguments) {
+std::unique_ptr<CLI::App> make_parser(CommandContext& context) {
+    auto app = std::make_unique<CLI::App>(
+        "LoyalKV: a replicated key-value store that stays right while some of its replicas lie.", "loyal");
+    app->require_subcommand(1);
+    app->footer(
+        "Exit codes: 0 done, 1 a negative answer, 2 bad usage or input, 3 unavailable and definitely not applied,\n"
+        "4 timed out and may have been applied, 5 not allowed, 6 integrity, 7 internal error.\n\n"
+        "Example:\n  loyal cluster up ./loyal-cluster --replicas 4\n  loyal put greeting hello\n  loyal get "
+        "greeting");
+    add_globals(*app, context.globals, context.in_shell);
+    add_cluster_commands(*app, context);
+    add_status_command(*app, context);
+    add_write_commands(*app, context);
+    add_get_command(*app, context);
+    add_history_commands(*app, context);
+    add_txn_command(*app, context);
+    add_lease_commands(*app, context);
+    add_lock_commands(*app, context);
+    add_watch_command(*app, context);
+    add_verify_command(*app, context);
+    add_import_command(*app, context);
+    add_export_command(*app, context);
+    add_bench_command(*app, context);
+    add_fault_commands(*app, context);
+    add_net_commands(*app, context);
+    add_device_commands(*app, context);
+    add_evidence_commands(*app, context);
+    add_backup_command(*app, context);
+    add_restore_command(*app, context);
+    add_inspect_command(*app, context);
+    add_lab_commands(*app, context);
+    add_version_command(*app, context);
+    add_shell_command(*app, context);
+    return app;
+}
+
+int run(const std::vector<std::string>& arguments, const ShellScope* scope) {
+    const bool shell_wants_json = scope != nullptr && scope->globals.format == OutputFormat::json;
+    const bool as_json = shell_wants_json || wants_json(arguments);
     try {
         crypto::initialize();
         CommandContext context;
-        CLI::App app("LoyalKV: a replicated key-value store that stays right while some of its replicas lie.", "loyal");
-        app.require_subcommand(1);
-        app.footer(
-            "Exit codes: 0 done, 1 a negative answer, 2 bad usage or input, 3 unavailable and definitely not applied,\n"
-            "4 timed out and may have been applied, 5 not allowed, 6 integrity, 7 internal error.\n\n"
-            "Example:\n  loyal cluster up ./loyal-cluster --replicas 4\n  loyal put greeting hello\n  loyal get "
-            "greeting");
-        add_globals(app, context.globals);
-        add_cluster_commands(app, context);
-        add_status_command(app, context);
-        add_write_commands(app, context);
-        add_get_command(app, context);
-        add_history_commands(app, context);
-        add_txn_command(app, context);
-        add_lease_commands(app, context);
-        add_lock_commands(app, context);
-        add_import_command(app, context);
-        add_export_command(app, context);
-        add_bench_command(app, context);
-        add_fault_commands(app, context);
-        add_net_commands(app, context);
-        add_device_commands(app, context);
-        add_evidence_commands(app, context);
-        add_backup_command(app, context);
-        add_restore_command(app, context);
-        add_inspect_command(app, context);
-        add_lab_commands(app, context);
-        add_version_command(app, context);
+        if (scope != nullptr) {
+            context.globals = scope->globals;
+            context.in_shell = true;
+        }
+        const std::unique_ptr<CLI::App> app = make_parser(context);
         try {
-            app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
+            app->parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
         } catch (const CLI::Success& asked) {
-            app.exit(asked);  // --help
-            const Answer<void> written = finish_output();
-            return written ? 0 : report(written.error(), false);
+            return print_help(*app, asked, scope);
         } catch (const CLI::ParseError& error) {
             return report({Exit::usage, "bad_usage", fmt::format("{}; `--help` shows what there is", error.what())},
-                          wants_json(arguments));
+                          as_json, scope);
         }
-        return run_action(context);
+        settle_identity(*app, context.globals);
+        return run_action(context, scope);
     } catch (const std::exception& error) {
-        return report({Exit::internal, "internal", error.what()}, wants_json(arguments));
+        return report({Exit::internal, "internal", error.what()}, as_json, scope);
     }
 }
 

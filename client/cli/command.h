@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,6 +21,7 @@ namespace loyal::cli {
 struct CommandContext {
     Globals globals;
     std::function<Answer<Exit>()> action;
+    bool in_shell = false;
 };
 
 // A subcommand that takes the global options too, with an example below its help.
@@ -36,6 +38,7 @@ void add_history_commands(CLI::App& app, CommandContext& context);
 void add_txn_command(CLI::App& app, CommandContext& context);
 void add_lease_commands(CLI::App& app, CommandContext& context);
 void add_lock_commands(CLI::App& app, CommandContext& context);
+void add_watch_command(CLI::App& app, CommandContext& context);
 void add_write_commands(CLI::App& app, CommandContext& context);
 void add_import_command(CLI::App& app, CommandContext& context);
 void add_export_command(CLI::App& app, CommandContext& context);
@@ -49,8 +52,18 @@ void add_restore_command(CLI::App& app, CommandContext& context);
 void add_inspect_command(CLI::App& app, CommandContext& context);
 void add_lab_commands(CLI::App& app, CommandContext& context);
 void add_version_command(CLI::App& app, CommandContext& context);
+void add_shell_command(CLI::App& app, CommandContext& context);
+
+// The parser with all commands; it and what it parses refer to `context`, which must outlive it.
+[[nodiscard]] std::unique_ptr<CLI::App> make_parser(CommandContext& context);
+
+// What a line of `loyal shell` has from the shell.
+struct ShellScope {
+    Globals globals;    // what is in force unless the line says otherwise
+    std::string where;  // put before a failure's message, such as "line 3: "; empty on a terminal
+};
 
 // Parses, runs, prints failures; gives the exit code of the process. Never throws.
-[[nodiscard]] int run(const std::vector<std::string>& arguments);
+[[nodiscard]] int run(const std::vector<std::string>& arguments, const ShellScope* scope = nullptr);
 
 }  // namespace loyal::cli

@@ -64,17 +64,46 @@ Answer<std::unique_ptr<client::Client>> sign_in(const config::Cluster& cluster, 
     return std::move(*client);
 }
 
+namespace {
+
+// What tells apart clients that are kept: who talks to which cluster, and how. A file that was written anew is another.
+std::string session_name(const config::Cluster& cluster, const std::filesystem::path& key, std::uint64_t timeout_ms,
+                         bool fail_fast) {
+    std::error_code error;
+    const auto age = [&](const std::filesystem::path& path) {
+        return std::filesystem::last_write_time(path, error).time_since_epoch().count();
+    };
+    return fmt::format("{} {} {} {} {} {}", cluster.cluster_id.hex(), key.string(), age(key),
+                       age(cluster.directory / "cluster.toml"), timeout_ms, fail_fast);
+}
+
+}  // namespace
+
 Answer<Connection> connect(const Globals& globals, const ConnectOptions& options) {
     Answer<config::Cluster> cluster = load_cluster_of(globals.cluster);
     if (!cluster) {
         return tl::unexpected<Failure>(std::move(cluster.error()));
     }
     const std::filesystem::path key = key_path_of(globals, *cluster, options.fallback_key);
-    auto client = sign_in(*cluster, key, globals.timeout_or(options.timeout_ms), options.fail_fast);
-    if (!client) {
-        return tl::unexpected<Failure>(std::move(client.error()));
+    const std::uint64_t timeout_ms = globals.timeout_or(options.timeout_ms);
+    const bool shared = options.shared && globals.session != nullptr;
+    const std::string name = shared ? session_name(*cluster, key, timeout_ms, options.fail_fast) : "";
+    if (shared) {
+        if (auto kept = globals.session->find(name)) {
+            return Connection{std::move(*cluster), std::move(kept)};
+        }
     }
-    return Connection{std::move(*cluster), std::move(*client)};
+    auto opened = sign_in(*cluster, key, timeout_ms, options.fail_fast);
+    if (!opened) {
+        return tl::unexpected<Failure>(std::move(opened.error()));
+    }
+    std::shared_ptr<client::Client> client = std::move(*opened);
+    if (shared) {
+        globals.session->keep(name, client);
+    } else if (globals.session != nullptr) {
+        globals.session->watch(client);
+    }
+    return Connection{std::move(*cluster), std::move(client)};
 }
 
 Answer<void> check_key(ByteView key) {

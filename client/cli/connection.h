@@ -9,6 +9,7 @@
 
 #include "client/cli/failure.h"
 #include "client/cli/output.h"
+#include "client/cli/session_clients.h"
 #include "client/client.h"
 #include "config/cluster.h"
 
@@ -21,6 +22,7 @@ struct Globals {
     std::string key;                          // or a key file
     std::string timeout;                      // a duration, as given; checked when the arguments are parsed
     OutputFormat format = OutputFormat::simple;
+    std::shared_ptr<SessionClients> session;  // in a shell
 
     [[nodiscard]] std::uint64_t timeout_or(std::uint64_t default_ms) const;
     static constexpr std::uint64_t timeout_ms_max = 86'400'000;
@@ -30,7 +32,7 @@ inline constexpr std::uint64_t default_timeout_ms = 5'000;
 
 struct Connection {
     config::Cluster cluster;
-    std::unique_ptr<client::Client> client;
+    std::shared_ptr<client::Client> client;
 };
 
 [[nodiscard]] Answer<config::Cluster> load_cluster_of(const std::filesystem::path& path);
@@ -42,6 +44,9 @@ struct ConnectOptions {
     std::string fallback_key = "default";
     std::uint64_t timeout_ms = default_timeout_ms;  // unless --timeout says otherwise
     bool fail_fast = true;
+    // In a shell: the client may have served an earlier command and serve a later one. Not for a command that closes
+    // it, or that may end while a completion of its own is still to come.
+    bool shared = false;
 };
 // Reads the cluster file and the key; opens no socket before the first operation is asked for.
 [[nodiscard]] Answer<Connection> connect(const Globals& globals, const ConnectOptions& options = {});

@@ -97,9 +97,8 @@ std::string fault_of_body(const consensus::MessageVerifier& verifier, const cons
         return block.error().message;
     }
     for (std::size_t i = 0; i < (*block)->envelopes.size(); ++i) {
-        const auto verified = verifier.verify_envelope((*block)->envelopes[i], std::nullopt);
-        if (!verified && verified.error().code == Errc::unauthentic) {
-            return fmt::format("envelope {}: {}", i, verified.error().message);
+        if (const auto authentic = verifier.check_authentic((*block)->envelopes[i]); !authentic) {
+            return fmt::format("envelope {}: {}", i, authentic.error().message);
         }
     }
     return "none";

@@ -11,6 +11,7 @@
 #include "client/cli/command.h"
 #include "client/cli/item_text.h"
 #include "client/cli/model_arguments.h"
+#include "client/cli/proof_commands.h"
 #include "client/cli/range_pages.h"
 #include "config/limits.h"
 
@@ -37,6 +38,7 @@ struct GetOptions {
     bool reverse = false;
     Consistency consistency = Consistency::linearizable;
     std::optional<std::uint16_t> replica;
+    ProofFiles proof;
     TextForm form = TextForm::plain;
 };
 
@@ -221,7 +223,14 @@ Answer<Exit> get(const Globals& globals, const GetOptions& options) {
     if (!range) {
         return tl::unexpected<Failure>(range.error());
     }
-    Answer<Connection> connection = connect(globals);
+    if (options.proof.wanted()) {
+        if (range->end || range->revision || range->at || options.count || options.keys_only ||
+            options.consistency == Consistency::stale) {
+            return refuse_input("--proof and --proof-state go with one key and nothing else");
+        }
+        return get_with_proof(globals, range->begin, options.form, options.proof);
+    }
+    Answer<Connection> connection = connect(globals, {.shared = true});
     if (!connection) {
         return tl::unexpected<Failure>(std::move(connection.error()));
     }
@@ -282,6 +291,7 @@ void add_get_command(CLI::App& app, CommandContext& context) {
         ->transform(CLI::CheckedTransformer(std::map<std::string, Consistency>{
             {"linearizable", Consistency::linearizable}, {"stale", Consistency::stale}}));
     command->add_option("--replica", options->replica, "With --consistency stale: which replica to ask (default: any)");
+    add_get_proof_options(command, options->proof);
     add_text_form(command, options->form);
     when_chosen(command, context, [&context, options, key, prefix, to] {
         options->has_key = key->count() > 0;

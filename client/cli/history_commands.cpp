@@ -73,7 +73,7 @@ Answer<Exit> history(const Globals& globals, const HistoryOptions& options) {
         }
         range.revision = kvstore::Revision(*revision);
     }
-    Answer<Connection> connection = connect(globals);
+    Answer<Connection> connection = connect(globals, {.shared = true});
     if (!connection) {
         return tl::unexpected<Failure>(std::move(connection.error()));
     }
@@ -115,7 +115,7 @@ Answer<Exit> compact(const Globals& globals, const std::string& text) {
     if (!revision) {
         return tl::unexpected<Failure>(revision.error());
     }
-    Answer<Connection> connection = connect(globals);
+    Answer<Connection> connection = connect(globals, {.shared = true});
     if (!connection) {
         return tl::unexpected<Failure>(std::move(connection.error()));
     }

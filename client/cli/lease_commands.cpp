@@ -28,7 +28,7 @@ Answer<kvstore::LeaseId> lease_argument(const std::string& text) {
 
 // Connects, writes, judges.
 Answer<client::WriteResult> write_once(const Globals& globals, kvstore::Operation operation) {
-    Answer<Connection> connection = connect(globals);
+    Answer<Connection> connection = connect(globals, {.shared = true});
     if (!connection) {
         return tl::unexpected<Failure>(std::move(connection.error()));
     }
@@ -95,7 +95,7 @@ Answer<Exit> keep_alive(const Globals& globals, const std::string& text, bool on
     if (!lease) {
         return tl::unexpected<Failure>(lease.error());
     }
-    Answer<Connection> connection = connect(globals);
+    Answer<Connection> connection = connect(globals, {.shared = true});
     if (!connection) {
         return tl::unexpected<Failure>(std::move(connection.error()));
     }
@@ -182,7 +182,7 @@ Answer<Exit> time_to_live(const Globals& globals, const std::string& text, bool 
     if (!lease) {
         return tl::unexpected<Failure>(lease.error());
     }
-    Answer<Connection> connection = connect(globals);
+    Answer<Connection> connection = connect(globals, {.shared = true});
     if (!connection) {
         return tl::unexpected<Failure>(std::move(connection.error()));
     }
@@ -201,7 +201,7 @@ Answer<Exit> time_to_live(const Globals& globals, const std::string& text, bool 
 }
 
 Answer<Exit> list(const Globals& globals) {
-    Answer<Connection> connection = connect(globals);
+    Answer<Connection> connection = connect(globals, {.shared = true});
     if (!connection) {
         return tl::unexpected<Failure>(std::move(connection.error()));
     }

@@ -1,5 +1,6 @@
 #include "client/cli/output.h"
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,6 +13,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "client/cli/terminal_text.h"
 #include "crypto/identity.h"
 
 namespace loyal::cli {
@@ -37,12 +39,6 @@ bool is_number(const std::string& cell) {
     return !cell.empty() && std::all_of(cell.begin(), cell.end(), [](char c) {
         return std::isdigit(static_cast<unsigned char>(c)) != 0 || c == '.' || c == '-' || c == '+';
     });
-}
-
-// Columns as a terminal counts them: UTF-8 continuation bytes take none.
-std::size_t columns_of(const std::string& cell) {
-    return static_cast<std::size_t>(std::count_if(
-        cell.begin(), cell.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; }));
 }
 
 }  // namespace
@@ -105,25 +101,24 @@ std::string printable(ByteView bytes, TextForm form) {
     if (form != TextForm::plain) {
         return text_in_form(bytes, form);
     }
-    const bool text = is_utf8(text_of(bytes));
-    std::string shown;
-    for (const std::uint8_t byte : bytes) {
-        if (byte < 0x20 || byte == 0x7F || (!text && byte >= 0x80)) {
-            shown += fmt::format("\\x{:02x}", byte);
-        } else {
-            shown.push_back(static_cast<char>(byte));
-        }
-    }
-    return shown;
+    return terminal_safe(text_of(bytes), Lines::escaped);
 }
 
 std::string table(const std::vector<std::vector<std::string>>& rows) {
+    if (output_is_terminal()) {
+        return table(rows, cell_columns_max);
+    }
+    return table(rows, SIZE_MAX);
+}
+
+std::string table(std::vector<std::vector<std::string>> rows, std::size_t cell_columns) {
     std::vector<std::size_t> widths;
     std::vector<bool> numeric;
     for (std::size_t r = 0; r < rows.size(); ++r) {
         widths.resize(std::max(widths.size(), rows[r].size()), 0);
         numeric.resize(widths.size(), true);
         for (std::size_t c = 0; c < rows[r].size(); ++c) {
+            rows[r][c] = shortened_to_columns(rows[r][c], cell_columns);
             widths[c] = std::max(widths[c], columns_of(rows[r][c]));
             numeric[c] = numeric[c] && (r == 0 || is_number(rows[r][c]));
         }
@@ -143,16 +138,34 @@ std::string table(const std::vector<std::vector<std::string>>& rows) {
 }
 
 void print(std::string_view text) {
+    if (output_is_terminal()) {
+        const std::string safe = terminal_safe(text, Lines::kept);
+        (void)std::fwrite(safe.data(), 1, safe.size(), stdout);
+        return;
+    }
     (void)std::fwrite(text.data(), 1, text.size(), stdout);
 }
 
 void print_json(const Json& document) {
-    print(document.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
+    std::string text = document.dump(-1, ' ', false, Json::error_handler_t::replace);
+    if (output_is_terminal() && terminal_safe(text, Lines::escaped) != text) {
+        text = document.dump(-1, ' ', true, Json::error_handler_t::replace);  // \uNNNN is JSON, \xNN is not
+    }
+    print(text + "\n");
 }
 
 void print_error(std::string_view text) {
+    print_control(error_is_terminal() ? terminal_safe(text, Lines::kept) : text);
+}
+
+void print_control(std::string_view text) {
     (void)std::fwrite(text.data(), 1, text.size(), stderr);
     (void)std::fflush(stderr);
+}
+
+std::size_t error_terminal_columns() {
+    winsize size{};
+    return ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col : 80U;
 }
 
 bool output_is_terminal() {

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "client/cli/output.h"
+#include "client/cli/terminal_text.h"
 
 namespace loyal::cli {
 
@@ -20,7 +21,8 @@ bool ProgressLine::due() const {
 
 void ProgressLine::show(const std::string& text) {
     if (terminal_) {
-        print_error("\r\033[K" + text);
+        print_control("\r\033[K" +
+                      shortened_to_columns(terminal_safe(text, Lines::escaped), error_terminal_columns() - 1));
         shown_ = true;
         last_ = std::chrono::steady_clock::now();
     }
@@ -28,7 +30,7 @@ void ProgressLine::show(const std::string& text) {
 
 void ProgressLine::clear() {
     if (shown_) {
-        print_error("\r\033[K");
+        print_control("\r\033[K");
         shown_ = false;
     }
 }

@@ -15,7 +15,12 @@ class ProgressLine {
 
     // True when it is time to show something new (ten times a second, never without a terminal).
     [[nodiscard]] bool due() const;
+    // Nothing from now on: where the same terminal gets the output itself.
+    void hide() { terminal_ = false; }
+    // Cut to the width of the terminal.
     void show(const std::string& text);
+    // False without a terminal.
+    [[nodiscard]] bool visible() const { return terminal_; }
     void clear();
 
     // "[#####.....]  50 %"

@@ -154,7 +154,8 @@ Answer<std::optional<std::string_view>> LineReader::next() {
             if (!filled) {
                 return tl::unexpected<Failure>(filled.error());
             }
-            if (!*filled) {  // the last line may lack its newline
+            if (!*filled) {
+                terminated_ = line_.empty();
                 return line_.empty() ? std::nullopt : std::optional<std::string_view>(line_);
             }
         }
@@ -165,6 +166,7 @@ Answer<std::optional<std::string_view>> LineReader::next() {
                 fmt::format("the line is longer than {} bytes, more than any record needs", line_bytes_max));
         }
         line_.append(buffer_, position_, end - position_);
+        offset_ += end - position_ + (newline == std::string::npos ? 0 : 1);
         position_ = newline == std::string::npos ? end : end + 1;
         if (newline != std::string::npos) {
             return std::optional<std::string_view>(line_);

@@ -37,13 +37,18 @@ inline constexpr std::size_t line_bytes_max = 8U << 20U;
 // memory.
 class LineReader {
  public:
-    // The descriptor stays the caller's.
-    explicit LineReader(int descriptor) : descriptor_(descriptor) {}
+    // The descriptor stays the caller's. `offset` and `line`: where it stands, when that is not the beginning.
+    explicit LineReader(int descriptor, std::uint64_t offset = 0, std::uint64_t line = 0)
+        : descriptor_(descriptor), number_(line), offset_(offset) {}
 
     // Empty at the end of the input. What it gives is valid until the next call.
     [[nodiscard]] Answer<std::optional<std::string_view>> next();
     // Of the line that next() gave last, from 1.
     [[nodiscard]] std::uint64_t number() const { return number_; }
+    // Of the input, behind that line and its newline.
+    [[nodiscard]] std::uint64_t offset() const { return offset_; }
+    // False when that line was the last one and lacks its newline.
+    [[nodiscard]] bool terminated() const { return terminated_; }
 
  private:
     // False at the end of the input.
@@ -53,7 +58,9 @@ class LineReader {
     std::string line_;
     std::string buffer_;
     std::size_t position_ = 0;
-    std::uint64_t number_ = 0;
+    std::uint64_t number_;
+    std::uint64_t offset_;
+    bool terminated_ = true;
 };
 
 }  // namespace loyal::cli

@@ -14,7 +14,7 @@ namespace {
 constexpr std::uint64_t status_timeout_ms = 2'000;
 
 Answer<Exit> show_status(const Globals& globals) {
-    Answer<Connection> connection = connect(globals);
+    Answer<Connection> connection = connect(globals, {.shared = true});
     if (!connection) {
         return tl::unexpected<Failure>(std::move(connection.error()));
     }

@@ -137,7 +137,7 @@ Answer<Exit> run_txn(const Globals& globals, const TxnOptions& options) {
     if (!txn) {
         return tl::unexpected<Failure>(txn.error());
     }
-    Answer<Connection> connection = connect(globals);
+    Answer<Connection> connection = connect(globals, {.shared = true});
     if (!connection) {
         return tl::unexpected<Failure>(std::move(connection.error()));
     }

@@ -10,6 +10,7 @@
 #include "client/cli/command.h"
 #include "client/cli/item_text.h"
 #include "client/cli/model_arguments.h"
+#include "client/cli/proof_commands.h"
 #include "config/limits.h"
 
 namespace loyal::cli {
@@ -18,12 +19,21 @@ using Json = nlohmann::ordered_json;
 
 namespace {
 
-Answer<Exit> write_one(const Globals& globals, kvstore::Operation operation, std::string_view simple) {
-    Answer<Connection> connection = connect(globals);
+Answer<Exit> write_one(const Globals& globals, const kvstore::Operation& operation, std::string_view simple,
+                       const std::string& proof_file) {
+    if (const Answer<void> usable = check_proof_file(proof_file); !usable) {
+        return tl::unexpected<Failure>(usable.error());
+    }
+    Answer<Connection> connection = connect(globals, {.shared = true});
     if (!connection) {
         return tl::unexpected<Failure>(std::move(connection.error()));
     }
-    const client::WriteResult result = connection->client->write_sync(std::move(operation));
+    const client::WriteResult result = connection->client->write_sync(operation);
+    if (!proof_file.empty() && result.certainty == client::Certainty::done) {
+        if (const Answer<void> saved = save_receipt(globals, *connection, operation, result, proof_file); !saved) {
+            return tl::unexpected<Failure>(saved.error());
+        }
+    }
     if (const Answer<void> answer = judge(result); !answer) {
         return tl::unexpected<Failure>(answer.error());
     }
@@ -71,6 +81,7 @@ struct PutOptions {
     std::string ttl;
     std::string lease;
     std::string fence;
+    std::string proof;
     TextForm form = TextForm::plain;
 };
 
@@ -113,7 +124,7 @@ Answer<Exit> put(const Globals& globals, const PutOptions& options) {
     if (!operation) {
         return tl::unexpected<Failure>(std::move(operation.error()));
     }
-    return write_one(globals, std::move(*operation), "OK\n");
+    return write_one(globals, std::move(*operation), "OK\n", options.proof);
 }
 
 // ---- del
@@ -166,7 +177,7 @@ Answer<std::uint64_t> delete_in_parts(client::Client& client, kvstore::Delete er
 }
 
 Answer<Exit> delete_range(const Globals& globals, kvstore::Delete erase) {
-    Answer<Connection> connection = connect(globals);
+    Answer<Connection> connection = connect(globals, {.shared = true});
     if (!connection) {
         return tl::unexpected<Failure>(std::move(connection.error()));
     }
@@ -201,6 +212,7 @@ struct DelOptions {
     std::string fence;
     bool by_prefix = false;
     bool by_range = false;
+    std::string proof;
     TextForm form = TextForm::plain;
 };
 
@@ -243,7 +255,11 @@ Answer<Exit> del(const Globals& globals, const DelOptions& options) {
     if (!erase) {
         return tl::unexpected<Failure>(std::move(erase.error()));
     }
-    return erase->end ? delete_range(globals, std::move(*erase)) : write_one(globals, std::move(*erase), "1\n");
+    if (erase->end && !options.proof.empty()) {
+        return refuse_input("--proof goes with one key: a range may be many operations, each with a receipt of its own");
+    }
+    return erase->end ? delete_range(globals, std::move(*erase))
+                      : write_one(globals, std::move(*erase), "1\n", options.proof);
 }
 
 struct CasOptions {
@@ -252,6 +268,7 @@ struct CasOptions {
     std::string fence;
     bool absent = false;
     bool remove = false;
+    std::string proof;
     TextForm form = TextForm::plain;
 };
 
@@ -293,7 +310,7 @@ Answer<Exit> cas(const Globals& globals, const CasOptions& options) {
     if (!options.absent) {
         operation.expect = std::move(values.front());
     }
-    return write_one(globals, std::move(operation), "OK\n");
+    return write_one(globals, std::move(operation), "OK\n", options.proof);
 }
 
 }  // namespace
@@ -317,6 +334,7 @@ void add_write_commands(CLI::App& app, CommandContext& context) {
         ->type_name("ID")
         ->excludes(ttl);
     add_fence(put_command, put_options->fence);
+    add_proof_option(put_command, put_options->proof);
     add_text_form(put_command, put_options->form);
     when_chosen(put_command, context, [&context, put_options] { return put(context.globals, *put_options); });
 
@@ -333,6 +351,7 @@ void add_write_commands(CLI::App& app, CommandContext& context) {
     CLI::Option* to = del_command->add_option("--to", del_options->to,
                                               "Delete every key from the given one up to, but not including, this one");
     add_fence(del_command, del_options->fence);
+    add_proof_option(del_command, del_options->proof);
     add_text_form(del_command, del_options->form);
     when_chosen(del_command, context, [&context, del_options, prefix, to] {
         del_options->by_prefix = prefix->count() > 0;
@@ -353,6 +372,7 @@ void add_write_commands(CLI::App& app, CommandContext& context) {
     cas_command->add_flag("--absent", cas_options->absent, "Instead of OLD: the key must not exist");
     cas_command->add_flag("--delete", cas_options->remove, "Instead of NEW: delete the key");
     add_fence(cas_command, cas_options->fence);
+    add_proof_option(cas_command, cas_options->proof);
     add_text_form(cas_command, cas_options->form);
     when_chosen(cas_command, context, [&context, cas_options, given, options] {
         for (std::size_t i = 0; i < options.size(); ++i) {

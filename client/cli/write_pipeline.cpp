@@ -33,7 +33,9 @@ struct WritePipeline::State {
     const std::size_t bytes_max;
     mutable std::mutex mutex;
     std::condition_variable changed;
-    std::set<Bytes> keys;  // under way
+    const std::atomic<bool>* stop = nullptr;
+    std::set<Bytes> keys;               // under way
+    std::multiset<std::uint64_t> tags;  // under way
     std::size_t bytes = 0;
     PipelineSummary summary;
 
@@ -41,6 +43,7 @@ struct WritePipeline::State {
         const Answer<void> answer = judge(result);
         const std::lock_guard lock(mutex);
         keys.erase(key);
+        tags.erase(tags.find(tag));
         bytes -= size;
         if (answer) {
             ++summary.done;
@@ -72,15 +75,20 @@ bool WritePipeline::submit(kvstore::Operation operation, std::uint64_t tag) {
     const std::size_t size = size_of(operation);
     {
         std::unique_lock lock(state_->mutex);
-        state_->changed.wait(lock, [&] {
+        const auto stopped = [&] { return state_->stop != nullptr && *state_->stop; };
+        const auto ready = [&] {
             const bool room = state_->keys.size() < state_->operations_max &&
                               (state_->bytes + size <= state_->bytes_max || state_->keys.empty());
-            return state_->summary.failure || (room && !state_->keys.contains(key));
-        });
-        if (state_->summary.failure) {
+            return stopped() || state_->summary.failure || (room && !state_->keys.contains(key));
+        };
+        // A signal handler that sets the flag cannot wake anybody.
+        while (!state_->changed.wait_for(lock, std::chrono::milliseconds(100), ready)) {
+        }
+        if (stopped() || state_->summary.failure) {
             return false;
         }
         state_->keys.insert(key);
+        state_->tags.insert(tag);
         state_->bytes += size;
     }
     client_.write(std::move(operation), [state = state_, key, size, tag](const client::WriteResult& result) {
@@ -97,6 +105,22 @@ bool WritePipeline::failed() const {
 std::uint64_t WritePipeline::answered() const {
     const std::lock_guard lock(state_->mutex);
     return state_->summary.done + state_->summary.negative;
+}
+
+void WritePipeline::stop_when(const std::atomic<bool>& stop) {
+    const std::lock_guard lock(state_->mutex);
+    state_->stop = &stop;
+}
+
+std::uint64_t WritePipeline::done_below() const {
+    const std::lock_guard lock(state_->mutex);
+    const std::uint64_t under_way = state_->tags.empty() ? UINT64_MAX : *state_->tags.begin();
+    return state_->summary.failure ? std::min(under_way, state_->summary.failed_tag) : under_way;
+}
+
+bool WritePipeline::settle(std::chrono::milliseconds limit) {
+    std::unique_lock lock(state_->mutex);
+    return state_->changed.wait_for(lock, limit, [&] { return state_->keys.empty(); });
 }
 
 PipelineSummary WritePipeline::finish() {

@@ -3,6 +3,8 @@
 // client's.
 #pragma once
 
+#include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -28,11 +30,17 @@ class WritePipeline {
     WritePipeline(const WritePipeline&) = delete;
     WritePipeline& operator=(const WritePipeline&) = delete;
 
+    // Once `stop` is true, submit() waits for nothing any more and says no.
+    void stop_when(const std::atomic<bool>& stop);
     // A put, or a delete of one key (asserted). Waits for room. False, and not sent, once an operation has failed.
     bool submit(kvstore::Operation operation, std::uint64_t tag);
     [[nodiscard]] bool failed() const;
     // Answered so far.
     [[nodiscard]] std::uint64_t answered() const;
+    // Of tags that were submitted in ascending order, all below this one are done; UINT64_MAX: all of them.
+    [[nodiscard]] std::uint64_t done_below() const;
+    // Waits for everything that is under way, at most so long; false when something still is.
+    bool settle(std::chrono::milliseconds limit);
     // Waits for everything that is under way.
     PipelineSummary finish();
 

@@ -88,7 +88,7 @@ PeerMessage Flood::relay(std::uint64_t draw) const {
     auto client = context_.membership.clients.begin();
     std::advance(client, static_cast<std::ptrdiff_t>(draw % context_.membership.clients.size()));
     consensus::EnvelopeContent content;
-    content.client = client->first;
+    content.key = client->second;
     content.session = consensus::SessionId(draw);
     content.seq0 = consensus::Seq(1);
     content.count = 1;

@@ -185,7 +185,7 @@ PeerMessage Forge::request() const {
         return consensus::PreVote{watch_.entered().next()};
     }
     consensus::EnvelopeContent content;
-    content.client = context_.membership.clients.begin()->first;
+    content.key = context_.membership.clients.begin()->second;
     content.session = consensus::SessionId(mix(context_.seed));
     content.seq0 = consensus::Seq(made_);
     content.count = 1;

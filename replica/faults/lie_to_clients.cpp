@@ -4,6 +4,7 @@
 // same one, the worst that f of them can do. It lies to everybody, or to some.
 #include <map>
 
+#include "consensus/receipt.h"
 #include "kvstore/operation.h"
 #include "replica/faults/arguments.h"
 #include "replica/faults/behaviours.h"
@@ -23,7 +24,8 @@ constexpr std::uint64_t an_hour_ms = 3'600'000;
 
 class LieToClients final : public FaultModel {
  public:
-    LieToClients(consensus::ReplicaId self, ClientSet victims) : self_(self), victims_(std::move(victims)) {}
+    LieToClients(const FaultContext& context, ClientSet victims)
+        : context_(context), self_(context.self), victims_(std::move(victims)) {}
 
     [[nodiscard]] std::string name() const override { return "lie-to-clients"; }
     [[nodiscard]] std::vector<wire::ReplicaMessage> to_client(const consensus::ClientId& client,
@@ -43,7 +45,18 @@ class LieToClients final : public FaultModel {
     void distort(wire::ControlReply&) const {}  // an operator must be able to end this
     // Both prove what they say: a lie is no answer.
     void distort(wire::CheckpointAnswer& message) const { message.proof.reset(); }
+    void distort(wire::WatchEvents& message) const;
+    // "Nothing happens for long": believed by those who count one voice.
+    void distort(wire::WatchProgress& message) const { message.upto.revision = message.upto.revision.plus(1'000); }
+    void distort(wire::WatchEnd& message) const { message.oldest = message.oldest.plus(1'000); }
     void distort(wire::StateAnswer& message) const { message.chunk.available = false; }
+
+    // Told well: the false outcome is the only leaf of a tree of its own, under a digest that this replica signs.
+    void distort(wire::ReceiptAnswer& message) const;
+    void distort(wire::StateProofAnswer& message) const {
+        kvstore::RecordProof& record = message.proof.record;
+        record.content = record.content ? std::nullopt : std::optional(bytes_of("lie"));
+    }
 
     // Hints count only when w replicas give them: a far view and a clock an hour ahead must change nothing.
     static void mislead(consensus::View& view, consensus::Hlc& hlc) {
@@ -54,6 +67,7 @@ class LieToClients final : public FaultModel {
     [[nodiscard]] RangeResult false_range(RangeResult range, std::uint64_t draw);
     [[nodiscard]] QueryAnswer false_answer(QueryAnswer answer, std::uint64_t draw);
 
+    FaultContext context_;
     consensus::ReplicaId self_;
     ClientSet victims_;
     std::map<Bytes, Item> first_seen_;  // old values, the most credible lie about a read
@@ -96,6 +110,18 @@ void LieToClients::distort(wire::Reply& message) {
             reply.digest = crypto::digest_of("lie", reply.digest.view());
         }
     }
+}
+
+void LieToClients::distort(wire::ReceiptAnswer& message) const {
+    kvstore::Receipt& receipt = message.receipt;
+    receipt.outcome = false_outcome(std::move(receipt.outcome));
+    receipt.leaf = 0;
+    receipt.leaves = 1;
+    receipt.path.clear();
+    const auto digest = kvstore::executed_digest_of(receipt);
+    message.signature =
+        Pen(context_).sign(consensus::SignDomain::receipt,
+                           consensus::receipt_content({{receipt.outcome.height, receipt.block_id}, *digest, self_}));
 }
 
 RangeResult LieToClients::false_range(RangeResult range, std::uint64_t draw) {
@@ -149,6 +175,32 @@ void LieToClients::distort(wire::ReadReply& message) {
     }
 }
 
+// A change with another value, one that never was, or none.
+void LieToClients::distort(wire::WatchEvents& message) const {
+    const std::uint64_t draw = mix(message.upto.revision.value);
+    if (!message.changes.empty()) {
+        kvstore::Change& change = message.changes.front();
+        switch (draw % 4) {
+            case 0: change.now.value = changed(change.now.value); break;
+            case 1: message.changes.erase(message.changes.begin()); break;
+            case 2: message.changes.clear(); break;
+            default: change.key.back() = static_cast<std::uint8_t>(change.key.back() ^ 1U); break;
+        }
+        return;
+    }
+    if (draw % 2 == 0 && message.after < message.upto) {
+        kvstore::Change invented;
+        invented.key = bytes_of("lie");
+        invented.now.id = message.upto;
+        invented.now.created = message.upto.revision;
+        invented.now.version = 1;
+        invented.now.value = bytes_of("lie");
+        message.changes.push_back(std::move(invented));
+    } else {
+        message.upto.revision = message.upto.revision.plus(1'000);
+    }
+}
+
 }  // namespace
 
 Result<std::unique_ptr<FaultModel>> make_lie_to_clients(const FaultContext& context, const std::string& argument) {
@@ -156,7 +208,7 @@ Result<std::unique_ptr<FaultModel>> make_lie_to_clients(const FaultContext& cont
     if (!victims) {
         return tl::unexpected(victims.error());
     }
-    return std::make_unique<LieToClients>(context.self, std::move(*victims));
+    return std::make_unique<LieToClients>(context, std::move(*victims));
 }
 
 }  // namespace loyal::replica::faults

@@ -95,6 +95,39 @@ std::optional<consensus::CheckpointProof> StateKeeper::newest_proof() const {
     return std::nullopt;
 }
 
+void StateKeeper::prove(std::uint64_t link, std::uint64_t nonce, ByteView key) {
+    tell_(AnswerClient{link, nonce, proof_of(key)});
+}
+
+Result<kvstore::StateProof> StateKeeper::proof_of(ByteView key) {
+    const auto checkpoint = newest_proof();
+    if (!checkpoint) {
+        return fail(Errc::unavailable,
+                    "no checkpoint is stable here yet: one is taken every " +
+                        std::to_string(options_.setup.checkpoints.interval) +
+                        " blocks (checkpoint_interval in cluster.toml), and is stable once as many more are committed");
+    }
+    auto certified = kvstore::certified_root(*checkpoint, options_.quorum.q);
+    if (!certified && checkpoint->commit) {
+        return fail(Errc::unavailable, "this replica's certificate of the newest checkpoint is too long; ask another");
+    }
+    const kvstore::StateRoot root = checkpoint->root();
+    auto proof = kvstore::make_state_proof(*checkpoints_, root.height, options_.setup.checkpoints.salt,
+                                           kvstore::StateTable::keys, key);
+    if (!proof) {
+        if (proof.error().code == Errc::corrupted) {
+            damaged(proof.error().message);
+        }
+        return fail(Errc::unavailable, "this replica cannot read its checkpoint now; ask another");
+    }
+    if (certified) {
+        proof->certified = std::move(certified);
+    } else {
+        proof->vouched = kvstore::SignedRoot{root, options_.self, {}};
+    }
+    return proof;
+}
+
 consensus::StateChunk StateKeeper::part_of(const consensus::StateRequest& request) {
     if (!checkpoints_ || diverged_) {
         return no_such_checkpoint(request);

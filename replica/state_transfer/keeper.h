@@ -19,6 +19,7 @@
 
 #include "consensus/input_effect.h"
 #include "kvstore/consensus_log.h"
+#include "kvstore/state_proof.h"
 #include "replica/state_folder.h"
 #include "replica/state_transfer/state_fetch.h"
 
@@ -43,7 +44,7 @@ struct AnswerPeer {
 struct AnswerClient {
     std::uint64_t link = 0;
     std::uint64_t nonce = 0;
-    std::variant<consensus::StateChunk, std::optional<consensus::CheckpointProof>> answer;
+    std::variant<consensus::StateChunk, std::optional<consensus::CheckpointProof>, Result<kvstore::StateProof>> answer;
 };
 // A whole state, with the blocks above its checkpoint that the own log holds executed again. The keeper has let go of
 // the old one.
@@ -73,6 +74,7 @@ struct KeeperOptions {
     std::size_t replicas = 0;
     consensus::ClusterContext context;
     crypto::Digest genesis_state;  // root at height 0; zero: empty
+    consensus::Quorum quorum;
     std::size_t scrub_records_per_second = 10'000;
 };
 
@@ -90,6 +92,9 @@ class StateKeeper {
     void stable(consensus::Height height);
     void fetch(const consensus::FetchState& target);
     void serve(consensus::ReplicaId to, const consensus::StateRequest& request);
+    // The proof of a key's record, or of its absence, at the newest stable checkpoint; in the crash fault model without
+    // anybody's word for the root.
+    void prove(std::uint64_t link, std::uint64_t nonce, ByteView key);
     // Without a request it is the certificate that is asked for.
     void serve_client(std::uint64_t link, std::uint64_t nonce, const std::optional<consensus::StateRequest>& request);
     void chunk(consensus::ReplicaId from, const consensus::StateChunk& chunk);
@@ -103,6 +108,7 @@ class StateKeeper {
 
     [[nodiscard]] consensus::StateChunk part_of(const consensus::StateRequest& request);
     [[nodiscard]] std::optional<consensus::CheckpointProof> newest_proof() const;
+    [[nodiscard]] Result<kvstore::StateProof> proof_of(ByteView key);
     void begin_fetching();
     void begin_again_later(const std::string& why);
     [[nodiscard]] Clock::time_point fetch_step(Clock::time_point now);

@@ -34,7 +34,7 @@ Membership four_replicas() {
     Membership membership;
     membership.context.cluster_id = crypto::digest_of("fuzz", view_of("cluster"));
     membership.replicas.resize(4);
-    membership.clients[ClientId{}] = {};
+    membership.clients[client_id_of({})] = {};
     return membership;
 }
 

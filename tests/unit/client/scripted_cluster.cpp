@@ -13,7 +13,7 @@ crypto::Identity identity_of(std::uint8_t number) {
 
 SessionOptions options_of() {
     SessionOptions options;
-    options.client.bytes.fill(0xC1);
+    options.key.bytes.fill(0xC1);
     options.session = consensus::SessionId(4711);
     return options;
 }

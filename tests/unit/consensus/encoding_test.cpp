@@ -135,7 +135,7 @@ RC_GTEST_PROP(Encoding, new_views, ()) {
 
 RC_GTEST_PROP(Encoding, envelopes_and_bodies, ()) {
     EnvelopeContent content;
-    content.client.bytes[3] = number_below<std::uint8_t>(256);
+    content.key.bytes[3] = number_below<std::uint8_t>(256);
     content.session = SessionId(number_below<std::uint64_t>(1U << 30U));
     content.seq0 = Seq(1 + number_below<std::uint64_t>(1U << 30U));
     content.count = static_cast<std::uint16_t>(1 + number_below<std::uint16_t>(limits::envelope_ops_max));
@@ -154,6 +154,9 @@ RC_GTEST_PROP(Encoding, envelopes_and_bodies, ()) {
     Bytes longer = bytes;
     longer.push_back(0);
     RC_ASSERT(!parse_envelope(std::make_shared<const Bytes>(longer)).has_value());
+    Bytes renamed = bytes;
+    renamed[number_below<std::size_t>(16 + 32)] ^= 1U;  // the client's name or its key
+    RC_ASSERT(!parse_envelope(std::make_shared<const Bytes>(renamed)).has_value());
 
     const std::vector<Envelope> twice{*envelope, *envelope};
     const auto body = std::make_shared<const Bytes>(make_body(twice));
@@ -220,7 +223,7 @@ TEST(EncodingGolden, a_header_id) {
 
 TEST(EncodingGolden, an_envelope) {
     EnvelopeContent content;
-    content.client.bytes.fill(0x11);
+    content.key.bytes.fill(0x11);
     content.session = SessionId(0x22);
     content.seq0 = Seq(0x33);
     content.count = 2;
@@ -228,7 +231,7 @@ TEST(EncodingGolden, an_envelope) {
     content.ack_low = Seq(0x55);
     content.operations = bytes_of("op");
     const Bytes bytes = make_envelope(content, {}, Epoch(0), nullptr);
-    EXPECT_EQ(to_hex(bytes), std::string(32, '1') +
+    EXPECT_EQ(to_hex(bytes), to_hex(client_id_of(content.key).bytes) + std::string(64, '1') +
                                  "2200000000000000"
                                  "3300000000000000"
                                  "0200"
@@ -238,7 +241,7 @@ TEST(EncodingGolden, an_envelope) {
                                  "6f70" +
                                  std::string(128, '0'));
     EXPECT_EQ(parse_envelope(std::make_shared<const Bytes>(bytes))->digest.hex(),
-              "7f9530b6fda584fec6ab3864c96bab64598c84b7ceac813246be21fce39bdfec");
+              "3ba424f7299c2e00fb80fcaf5b7c8b075a5caa6da62611caf73c68f6ca67c908");
 }
 
 // ---- Bounds

@@ -8,13 +8,6 @@
 namespace loyal::consensus::test {
 namespace {
 
-ClientId client_id_of(const crypto::PublicKey& key) {
-    ClientId id;
-    const crypto::Digest digest = crypto::digest_of("client", key.bytes);
-    std::copy_n(digest.bytes.begin(), id.bytes.size(), id.bytes.begin());
-    return id;
-}
-
 crypto::Digest next_digest(const crypto::Digest& last, const Block& block) {
     return crypto::Hasher("exec").update(last.view()).update(block.id.view()).finish();
 }
@@ -376,7 +369,7 @@ BlockPtr TestCluster::block(std::size_t leader, View view, const BlockRef& paren
 
 Envelope TestCluster::envelope(const std::string& text, std::uint64_t seq, std::uint64_t session) const {
     EnvelopeContent content;
-    content.client = client_id_of(client->public_key());
+    content.key = client->public_key();
     content.session = SessionId(session);
     content.seq0 = Seq(seq);
     content.count = 1;

@@ -94,7 +94,7 @@ TEST(Sessions, two_sessions_of_one_key_do_not_collide) {
     machine.submit(submission);
     submission.session = 2;
     machine.submit(submission);
-    submission.client = client_of('b');
+    submission.key = test::key_of('b');
     machine.submit(submission);
     EXPECT_EQ(version_of(machine, "k"), 3U);
 }
@@ -180,11 +180,11 @@ TEST(Sessions, an_envelope_too_far_ahead_is_refused_and_not_recorded) {
 }
 
 // Opens all sessions a client may have, at start_ms + 1.
-void fill_sessions(Machine& machine, const consensus::ClientId& client) {
+void fill_sessions(Machine& machine, const crypto::PublicKey& key) {
     std::vector<consensus::Envelope> envelopes;
     for (std::size_t i = 0; i < test::sessions_max; ++i) {
         Submission submission = puts(1, 1);
-        submission.client = client;
+        submission.key = key;
         submission.session = 1000 + i;
         envelopes.push_back(envelope_of(submission));
     }
@@ -193,11 +193,11 @@ void fill_sessions(Machine& machine, const consensus::ClientId& client) {
 
 TEST(Sessions, a_client_with_too_many_sessions_gets_no_other_until_one_is_idle_for_long) {
     Machine machine;
-    fill_sessions(machine, client_of('a'));
+    fill_sessions(machine, test::key_of('a'));
     Submission submission = puts(1, 1, "new");
     EXPECT_EQ(machine.submit(submission).at(0).status, Status::no_session);
     Submission other = submission;
-    other.client = client_of('b');
+    other.key = test::key_of('b');
     EXPECT_EQ(machine.submit(other).at(0).status, Status::ok);
 
     const std::uint64_t idle_ms = start_ms + 1 + horizon_ms;
@@ -237,7 +237,7 @@ TEST(Sessions, replicas_that_restart_evict_the_same_session) {
     Machine steady;
     Machine restarted;
     for (Machine* machine : {&steady, &restarted}) {
-        fill_sessions(*machine, client_of('a'));
+        fill_sessions(*machine, test::key_of('a'));
         Submission busy = puts(2, 1);
         busy.session = 1000;
         machine->submit(busy);
@@ -310,7 +310,7 @@ TEST(Sessions, without_deduplication_it_would_execute_twice) {
 
 TEST(Sessions, overlap_and_eviction_together_execute_each_number_once_pitfall_12) {
     Machine machine;
-    fill_sessions(machine, client_of('a'));
+    fill_sessions(machine, test::key_of('a'));
     const std::uint64_t late_ms = start_ms + 1 + horizon_ms + 1;
     Submission first = puts(1, 3, "x");
     first.not_after = Hlc(late_ms + 100, std::uint16_t{0});

@@ -176,7 +176,7 @@ TEST(StateMachine, ranges_of_one_envelope_share_one_reply) {
 TEST(StateMachine, malformed_operations_are_executed_as_invalid) {
     Machine machine;
     consensus::EnvelopeContent content;
-    content.client = client_of('a');
+    content.key = test::key_of('a');
     content.session = consensus::SessionId(1);
     content.seq0 = consensus::Seq(1);
     content.count = 2;
@@ -199,16 +199,16 @@ TEST(StateMachine, rights_are_checked_operation_by_operation) {
     Machine machine;
     Submission submission;
     submission.operations = {put("k", "v"), get("k")};
-    submission.client = client_of('r');
+    submission.key = test::key_of('r');
     auto outcomes = machine.submit(submission);
     EXPECT_EQ(outcomes.at(0).status, Status::denied);
     EXPECT_EQ(outcomes.at(1).status, Status::ok);
     EXPECT_EQ(must(machine->admit(envelope_of(submission))).verdict, Admission::denied);
-    submission.client = client_of('w');
+    submission.key = test::key_of('w');
     outcomes = machine.submit(submission);
     EXPECT_EQ(outcomes.at(0).status, Status::ok);
     EXPECT_EQ(outcomes.at(1).status, Status::denied);
-    submission.client = client_of('?');
+    submission.key = test::key_of('?');
     outcomes = machine.submit(submission);
     EXPECT_EQ(outcomes.at(0).status, Status::denied);
     EXPECT_TRUE(machine->may_read(client_of('r')));

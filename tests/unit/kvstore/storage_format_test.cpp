@@ -67,7 +67,9 @@ TEST(StorageFormat, the_end_of_a_table_is_as_documented) {
 }
 
 TEST(StorageFormat, a_session_record_is_as_documented) {
-    SessionKey key{test::client_of('a'), consensus::SessionId(258)};
+    SessionKey key;
+    key.client.bytes.fill(0x61);
+    key.session = consensus::SessionId(258);
     EXPECT_EQ(to_hex(encode_session_key(key)), example("session key"));
     Session session;
     session.acknowledge(consensus::Seq(5));

@@ -60,17 +60,20 @@ inline consensus::ClusterContext test_context() {
     return {crypto::digest_of("test", view_of("cluster")), consensus::Epoch(0)};
 }
 
+inline crypto::PublicKey key_of(char name) {
+    crypto::PublicKey key;
+    key.bytes.fill(static_cast<std::uint8_t>(name));
+    return key;
+}
 inline consensus::ClientId client_of(char name) {
-    consensus::ClientId id;
-    id.bytes.fill(static_cast<std::uint8_t>(name));
-    return id;
+    return consensus::client_id_of(key_of(name));
 }
 
 inline constexpr std::uint64_t start_ms = 1'700'000'000'000;
 inline constexpr std::uint64_t horizon_ms = limits::session_horizon_ms;
 
 struct Submission {
-    consensus::ClientId client = client_of('a');
+    crypto::PublicKey key = key_of('a');
     std::uint64_t session = 1;
     std::uint64_t seq0 = 1;
     std::vector<Operation> operations;
@@ -79,7 +82,7 @@ struct Submission {
 };
 inline consensus::Envelope envelope_of(const Submission& from) {
     consensus::EnvelopeContent content;
-    content.client = from.client;
+    content.key = from.key;
     content.session = consensus::SessionId(from.session);
     content.seq0 = consensus::Seq(from.seq0);
     content.count = static_cast<std::uint16_t>(from.operations.size());

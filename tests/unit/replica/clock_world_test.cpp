@@ -83,6 +83,7 @@ class ClockWorld {
         void execute(consensus::BlockPtr) override {}
         void admit(LinkId, crypto::Verified<consensus::Envelope>) override {}
         void read(LinkId, wire::Read, Height) override {}
+        void read_changes(LinkId, std::uint64_t, kvstore::ChangeQuery) override {}
         void serve_committed(const consensus::ServeCommitted&) override {}
         void stable(const consensus::Stable&) override {}
         void fetch_state(const consensus::FetchState&) override {}

@@ -35,13 +35,13 @@ struct Cluster {
             membership.replicas.push_back(signers.back()->public_key());
         }
         signatures.learn(client_signer);
-        client.bytes.fill(7);
+        client = consensus::client_id_of(client_signer.public_key());
         membership.clients[client] = client_signer.public_key();
         verifier = std::make_unique<consensus::MessageVerifier>(membership, signatures);
     }
     [[nodiscard]] consensus::Envelope envelope(std::uint64_t seq, std::uint64_t session = 1) const {
         consensus::EnvelopeContent content;
-        content.client = client;
+        content.key = client_signer.public_key();
         content.session = consensus::SessionId(session);
         content.seq0 = consensus::Seq(seq);
         content.count = 1;
@@ -85,6 +85,7 @@ struct Port final : NodePort {
     void read(LinkId link, wire::Read request, Height lock) override {
         reads.push_back({link, std::move(request), lock});
     }
+    void read_changes(LinkId, std::uint64_t, kvstore::ChangeQuery) override {}
     void serve_committed(const consensus::ServeCommitted& request) override { serves.push_back(request); }
     void stable(const consensus::Stable&) override {}
     void fetch_state(const consensus::FetchState&) override {}

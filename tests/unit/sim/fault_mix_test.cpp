@@ -18,7 +18,7 @@ class FaultMixTest : public ::testing::Test {
             keys_.emplace_back(i);
             membership_.replicas.push_back(keys_.back().public_key());
         }
-        client_.bytes.fill(7);
+        client_ = consensus::client_id_of(keys_.front().public_key());
         membership_.clients.emplace(client_, keys_.front().public_key());
     }
     // Fails the test with what is wrong with the line.

@@ -83,7 +83,7 @@ ReplicaId any_replica() {
 
 Envelope any_envelope() {
     EnvelopeContent content;
-    content.client = fixed<ClientId>();
+    content.key = fixed<crypto::PublicKey>();
     content.session = SessionId(number());
     content.seq0 = Seq(1 + number() % 1'000'000);
     content.count = pick<std::uint16_t>(1, limits::envelope_ops_max);
@@ -206,6 +206,12 @@ StateChunk any_state_chunk() {
             std::make_shared<const Bytes>(any_bytes(300))};
 }
 
+Bytes any_key() {
+    Bytes key = any_bytes(40);
+    key.push_back('k');
+    return key;
+}
+
 kvstore::Range any_range() {
     kvstore::Range range;
     range.begin = any_bytes(40);
@@ -234,13 +240,70 @@ kvstore::Query any_query() {
     }
 }
 
+namespace {
+
+kvstore::ChangeId any_place() {
+    return {kvstore::Revision(number()), static_cast<std::uint32_t>(number())};
+}
+kvstore::KeyRecord any_record(const kvstore::ChangeId& id) {
+    kvstore::KeyRecord record;
+    record.id = id;
+    record.created = kvstore::Revision(number());
+    record.version = pick<std::uint64_t>(1, 1'000'000);
+    record.timestamp = Hlc(number());
+    record.lease = kvstore::LeaseId(number());
+    record.value = any_bytes(60);
+    return record;
+}
+kvstore::Change any_change(const kvstore::ChangeId& id) {
+    kvstore::Change change;
+    change.key = any_bytes(20);
+    change.key.push_back('k');
+    change.now.id = id;
+    change.now.timestamp = Hlc(number());
+    if (coin()) {
+        change.now = any_record(id);
+    }
+    if (coin()) {
+        change.previous = any_record(any_place());
+    } else {
+        change.previous_dropped = coin();
+    }
+    return change;
+}
+WatchEvents any_events() {
+    WatchEvents events;
+    events.id = WatchId(number());
+    events.nonce = number();
+    events.number = number();
+    events.after = {kvstore::Revision(pick<std::uint64_t>(0, 1'000'000)), static_cast<std::uint32_t>(number())};
+    events.live = coin();
+    kvstore::ChangeId at = events.after;
+    for (int i = pick<int>(0, 4); i > 0; --i) {
+        at = {at.revision.plus(pick<std::uint64_t>(1, 5)), pick<std::uint32_t>(0, 5)};
+        events.changes.push_back(any_change(at));
+    }
+    events.upto = end_of(at.revision);
+    return events;
+}
+Watch any_watch() {
+    const kvstore::Range range = any_range();
+    return {WatchId(number()), number(), any_place(), range.begin, range.end, coin()};
+}
+
+}  // namespace
+
 ClientMessage any_client_message() {
-    switch (kind(5)) {
+    switch (kind(9)) {
+        case 7: return any_watch();
+        case 8: return Unwatch{WatchId(number()), number()};
         case 0: return Submit{any_envelope()};
         case 1: return Read{number(), any_query(), any_height(), coin(), coin()};
         case 2: return StatusRequest{number()};
         case 3: return CheckpointAsk{number()};
         case 4: return StateAsk{number(), any_state_request()};
+        case 5: return ReceiptAsk{number(), SessionId(number()), Seq(number()), any_height()};
+        case 6: return StateProofAsk{number(), any_key()};
         default: return Control{number(), string_of(any_bytes(20))};
     }
 }
@@ -255,8 +318,54 @@ kvstore::Outcome any_outcome() {
             any_bytes(100)};
 }
 
+kvstore::Receipt any_receipt() {
+    kvstore::Receipt receipt;
+    receipt.client = fixed<ClientId>();
+    receipt.session = SessionId(number());
+    receipt.operation = kvstore::encode_operation(kvstore::Put{any_key(), any_bytes(40)});
+    receipt.outcome = any_outcome();
+    receipt.leaves = pick<std::uint32_t>(1, 20);
+    receipt.leaf = pick<std::uint32_t>(0, receipt.leaves - 1);
+    receipt.path = kvstore::ResultTree(std::vector<crypto::Digest>(receipt.leaves, any_digest())).path(receipt.leaf);
+    receipt.previous = any_digest();
+    receipt.block_id = any_digest();
+    receipt.effects = any_digest();
+    return receipt;
+}
+
+kvstore::RecordProof any_record_proof() {
+    kvstore::RecordProof record;
+    record.table = static_cast<kvstore::StateTable>(pick<int>(1, 3));
+    record.key = any_key();
+    if (coin()) {
+        record.content = any_bytes(60);
+    }
+    record.neighbours = up_to<kvstore::Leaf>(4, [] { return kvstore::Leaf{any_leaf_name(), any_digest()}; });
+    for (auto& level : record.siblings) {
+        level[pick<std::size_t>(0, level.size() - 1)] = any_digest();
+    }
+    return record;
+}
+
+kvstore::StateProof any_state_proof() {
+    kvstore::StateProof proof;
+    if (coin()) {
+        proof.vouched = kvstore::SignedRoot{{any_height(), any_digest()}, any_replica(), any_signature()};
+    } else {
+        proof.certified = kvstore::CertifiedRoot{{any_header()}, any_view(), up_to<Vote>(4, any_vote)};
+    }
+    proof.record = any_record_proof();
+    proof.meta = any_record_proof();
+    return proof;
+}
+
 ReplicaMessage any_replica_message() {
-    switch (kind(7)) {
+    switch (kind(12)) {
+        case 9: return any_events();
+        case 10: return WatchProgress{any_place(), number()};
+        case 11:
+            return WatchEnd{WatchId(number()), number(), number(), static_cast<WatchEndReason>(pick<int>(1, 4)),
+                            kvstore::Revision(number())};
         case 0: return Welcome{any_replica(), any_view(), any_replica(), Hlc(number())};
         case 1:
             return Reply{any_replica(), SessionId(number()), any_view(), Hlc(number()), up_to<OutcomeReply>(5, [] {
@@ -281,6 +390,8 @@ ReplicaMessage any_replica_message() {
         case 4: return StatusReply{number(), string_of(any_bytes(60))};
         case 5: return CheckpointAnswer{number(), maybe_checkpoint(), any_height()};
         case 6: return StateAnswer{number(), any_state_chunk()};
+        case 7: return ReceiptAnswer{number(), any_receipt(), any_signature()};
+        case 8: return StateProofAnswer{number(), any_state_proof()};
         default: return ControlReply{number(), string_of(any_bytes(20))};
     }
 }
@@ -408,8 +519,38 @@ bool equal(const StateAsk& a, const StateAsk& b) {
 bool equal(const CheckpointAnswer& a, const CheckpointAnswer& b) {
     return a.nonce == b.nonce && a.proof == b.proof && a.executed == b.executed;
 }
+bool equal(const ReceiptAsk& a, const ReceiptAsk& b) {
+    return a.nonce == b.nonce && a.session == b.session && a.seq == b.seq && a.height == b.height;
+}
+bool equal(const StateProofAsk& a, const StateProofAsk& b) {
+    return a.nonce == b.nonce && a.key == b.key;
+}
+bool equal(const ReceiptAnswer& a, const ReceiptAnswer& b) {
+    return a.nonce == b.nonce && a.receipt == b.receipt && a.signature == b.signature;
+}
+bool equal(const StateProofAnswer& a, const StateProofAnswer& b) {
+    return a.nonce == b.nonce && a.proof == b.proof;
+}
 bool equal(const StateAnswer& a, const StateAnswer& b) {
     return a.nonce == b.nonce && equal(a.chunk, b.chunk);
+}
+
+bool equal(const Watch& a, const Watch& b) {
+    return a.id == b.id && a.nonce == b.nonce && a.after == b.after && a.begin == b.begin && a.end == b.end &&
+           a.want_previous == b.want_previous;
+}
+bool equal(const Unwatch& a, const Unwatch& b) {
+    return a.id == b.id && a.nonce == b.nonce;
+}
+bool equal(const WatchEvents& a, const WatchEvents& b) {
+    return a.id == b.id && a.nonce == b.nonce && a.number == b.number && a.after == b.after && a.upto == b.upto &&
+           a.live == b.live && a.changes == b.changes;
+}
+bool equal(const WatchProgress& a, const WatchProgress& b) {
+    return a.upto == b.upto && a.sent == b.sent;
+}
+bool equal(const WatchEnd& a, const WatchEnd& b) {
+    return a.id == b.id && a.nonce == b.nonce && a.number == b.number && a.reason == b.reason && a.oldest == b.oldest;
 }
 
 template <class Variant>

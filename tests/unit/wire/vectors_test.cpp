@@ -28,7 +28,7 @@ ClusterContext vector_context() {
 
 Envelope example_envelope() {
     EnvelopeContent content;
-    content.client = filled<ClientId>(0xA1);
+    content.key = filled<crypto::PublicKey>(0xA1);
     content.session = SessionId(77);
     content.seq0 = Seq(5);
     content.count = 2;
@@ -144,7 +144,37 @@ std::map<std::string, ClientMessage> client_examples() {
         {"status_request", StatusRequest{8}},
         {"control", Control{9, "equivocate"}},
         {"checkpoint_ask", CheckpointAsk{10}},
+        {"receipt_ask", ReceiptAsk{12, SessionId(77), Seq(5), Height(40)}},
+        {"state_proof_ask", StateProofAsk{13, bytes_of("key")}},
         {"state_ask", StateAsk{11, {Height(128), consensus::StatePart::records, 513, {consensus::LeafName{2, 1, 9}}}}}};
+}
+
+// Of the second of three leaves.
+kvstore::Receipt example_receipt() {
+    kvstore::Receipt receipt;
+    receipt.client = client_id_of(filled<crypto::PublicKey>(0xA1));
+    receipt.session = SessionId(77);
+    receipt.operation = kvstore::encode_operation(kvstore::Put{bytes_of("key"), bytes_of("value")});
+    receipt.outcome = {
+        Seq(5), Height(40), View(3), Hlc(1'700'000'000'001, 0), kvstore::Revision(101), kvstore::Status::ok, {}};
+    receipt.leaf = 1;
+    receipt.leaves = 3;
+    receipt.path = {filled<crypto::Digest>(0x21), filled<crypto::Digest>(0x22)};
+    receipt.previous = filled<crypto::Digest>(0x23);
+    receipt.block_id = filled<crypto::Digest>(0x24);
+    receipt.effects = filled<crypto::Digest>(0x25);
+    return receipt;
+}
+kvstore::StateProof example_state_proof() {
+    kvstore::StateProof proof;
+    proof.certified = kvstore::CertifiedRoot{example_checkpoint().headers, View(3), {example_vote()}};
+    proof.record.key = bytes_of("key");
+    proof.record.content = bytes_of("content");
+    proof.record.neighbours = {{LeafName{2, 1, 9}, filled<crypto::Digest>(0x26)}};
+    proof.record.siblings[2][15] = filled<crypto::Digest>(0x27);
+    proof.meta.table = kvstore::StateTable::meta;
+    proof.meta.key = bytes_of("state");
+    return proof;
 }
 
 std::map<std::string, ReplicaMessage> replica_examples() {
@@ -178,6 +208,8 @@ std::map<std::string, ReplicaMessage> replica_examples() {
             {"status_reply", StatusReply{8, R"({"id":1})"}},
             {"control_reply", ControlReply{9, "equivocate"}},
             {"checkpoint_answer_none", CheckpointAnswer{10, std::nullopt, Height(40)}},
+            {"receipt_answer", ReceiptAnswer{12, example_receipt(), filled<crypto::Signature>(0x55)}},
+            {"state_proof_answer", StateProofAnswer{13, example_state_proof()}},
             {"state_answer", StateAnswer{11,
                                          {Height(128), consensus::StatePart::leaves, 513, true,
                                           std::make_shared<const Bytes>(bytes_of("leaves"))}}}};
