@@ -28,7 +28,7 @@ class Machine {
         LOYAL_ASSERT(store.has_value(), "the benchmark's store opens");
         store_ = std::move(*store);
         kvstore::StateMachineOptions options;
-        options.rights[client] = kvstore::right_read | kvstore::right_write;
+        options.clients[client] = kvstore::client_with("bench", {}, kvstore::right_read | kvstore::right_write);
         auto machine = kvstore::StateMachine::open(*store_, std::move(options));
         LOYAL_ASSERT(machine.has_value(), "the benchmark's state machine opens");
         machine_ = std::move(*machine);

@@ -37,6 +37,7 @@
 #include "config/result.h"
 #include "consensus/types.h"
 #include "kvstore/answers.h"
+#include "kvstore/history.h"
 #include "kvstore/outcome.h"
 #include "kvstore/rights.h"
 
@@ -179,6 +180,9 @@ using Query = std::variant<Range, LeaseQuery, LockQuery, ClientQuery>;
 [[nodiscard]] Result<std::vector<Operation>> decode_operations(ByteView bytes, std::size_t count);
 [[nodiscard]] Bytes encode_query(const Query& query);
 [[nodiscard]] Result<Query> decode_query(ByteView bytes);
+
+// What it looks at, as a read.
+[[nodiscard]] Range range_of(const ChangeQuery& query);
 
 // Whether the client's rights are enough for it; for a transaction they are for both of its branches.
 [[nodiscard]] bool allows(const ClientRecord& client, const Operation& operation);

@@ -53,6 +53,13 @@ struct Needs {
 
 }  // namespace
 
+Range range_of(const ChangeQuery& query) {
+    Range range;
+    range.begin = query.begin;
+    range.end = query.end;
+    return range;
+}
+
 bool allows(const ClientRecord& client, const Operation& operation) {
     return std::visit(Needs{client}, operation);
 }

@@ -19,10 +19,6 @@ constexpr std::size_t unproven_clients_max = 128;
 }  // namespace
 
 struct ClientGateway::State {
-    struct Known {
-        consensus::ClientId id;
-        std::uint8_t rights = 0;
-    };
     struct Connection {
         std::shared_ptr<Link> link;
         consensus::ClientId client;
@@ -37,18 +33,22 @@ struct ClientGateway::State {
           link_options{cluster.cluster_id, cluster.epoch, crypto::LinkRole::replica, &signer, &verifier},
           events(std::move(client_events)),
           options(gateway_options) {
+        kvstore::ClientDirectory::Clients genesis;
         for (const config::ClientEntry& entry : cluster.clients) {
-            const consensus::ClientId id = config::client_id_of(entry.public_key);
-            known[entry.public_key] = {id, entry.rights};
-            rights[id] = entry.rights;
+            genesis[config::client_id_of(entry.public_key)] =
+                kvstore::client_with(entry.name, entry.public_key, entry.rights);
         }
+        clients = std::make_shared<const kvstore::ClientDirectory>(std::move(genesis));
         if (options.connections_max == 0) {
             options.connections_max = limits::client_connections_max;
         }
     }
 
+    [[nodiscard]] bool is_known(const crypto::PublicKey& key) const {
+        return clients->find(config::client_id_of(key)) != nullptr;
+    }
     [[nodiscard]] bool allowed(const crypto::LinkPeer& caller) const {
-        return caller.role == crypto::LinkRole::client && known.contains(caller.key) &&
+        return caller.role == crypto::LinkRole::client && is_known(caller.key) &&
                connections.size() < options.connections_max && !offences.banned(caller.key, Offences::Clock::now());
     }
     void accepted(tcp::socket socket);
@@ -61,8 +61,7 @@ struct ClientGateway::State {
     crypto::LinkOptions link_options;
     ClientEvents events;
     ClientGatewayOptions options;
-    std::map<crypto::PublicKey, Known> known;
-    std::map<consensus::ClientId, std::uint8_t> rights;
+    std::shared_ptr<const kvstore::ClientDirectory> clients;
     std::map<std::uint64_t, std::shared_ptr<Link>> unproven;
     std::map<std::uint64_t, Connection> connections;
     std::vector<std::weak_ptr<Link>> to_flush;
@@ -106,7 +105,7 @@ void ClientGateway::State::link_up(Link& link) {
     if (kept == unproven.end()) {
         return;
     }
-    const consensus::ClientId client = known.at(link.peer_key()).id;
+    const consensus::ClientId client = config::client_id_of(link.peer_key());
     connections[link.id()] = {kept->second, client};
     unproven.erase(kept);
     if (paused) {
@@ -205,9 +204,26 @@ Link* ClientGateway::find(std::uint64_t link) const {
     return found == state_->connections.end() ? nullptr : found->second.link.get();
 }
 
-std::uint8_t ClientGateway::rights_of(const consensus::ClientId& client) const {
-    const auto found = state_->rights.find(client);
-    return found == state_->rights.end() ? std::uint8_t{0} : found->second;
+void ClientGateway::set_clients(std::shared_ptr<const kvstore::ClientDirectory> clients) {
+    state_->clients = std::move(clients);
+    std::vector<std::shared_ptr<Link>> unknown;
+    for (const auto& [id, connection] : state_->connections) {
+        if (state_->clients->find(connection.client) == nullptr) {
+            unknown.push_back(connection.link);
+        }
+    }
+    for (const auto& link : unknown) {
+        link->close("its client was removed");
+    }
+}
+
+const kvstore::ClientDirectory& ClientGateway::clients() const {
+    return *state_->clients;
+}
+
+bool ClientGateway::is_operator(const consensus::ClientId& client) const {
+    const kvstore::ClientRecord* record = state_->clients->find(client);
+    return record != nullptr && kvstore::is_operator(*record);
 }
 
 std::size_t ClientGateway::connections() const {

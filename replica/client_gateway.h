@@ -1,4 +1,5 @@
-// ClientGateway: the links of clients, on a listening socket of their own. Only keys of the cluster file get in; a
+// ClientGateway: the links of clients, on a listening socket of their own. Only keys that the replicated state knows get
+// in, and as long as there is none those of the cluster file; a
 // client that does not read its replies, or sends three bad messages, is disconnected; the latter is kept out for a
 // while. Everything runs on the event loop; callbacks come from the loop.
 #pragma once
@@ -11,6 +12,7 @@
 #include "config/cluster.h"
 #include "config/result.h"
 #include "crypto/signature.h"
+#include "kvstore/rights.h"
 #include "replica/link.h"
 
 namespace boost::asio {
@@ -48,7 +50,10 @@ class ClientGateway {
     void stop();
 
     [[nodiscard]] Link* find(std::uint64_t link) const;
-    [[nodiscard]] std::uint8_t rights_of(const consensus::ClientId& client) const;
+    // Who is known from now on; links of others are closed.
+    void set_clients(std::shared_ptr<const kvstore::ClientDirectory> clients);
+    [[nodiscard]] const kvstore::ClientDirectory& clients() const;
+    [[nodiscard]] bool is_operator(const consensus::ClientId& client) const;
     [[nodiscard]] std::size_t connections() const;
     [[nodiscard]] const LinkStats& stats() const;
     [[nodiscard]] std::uint64_t refused() const;

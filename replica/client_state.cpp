@@ -8,7 +8,7 @@ namespace loyal::replica {
 
 void Replica::State::serve_client(LinkId link, const consensus::ClientId& client, ServeClient task) {
     const std::uint64_t nonce = task.nonce;
-    if ((clients.rights_of(client) & kvstore::right_admin) == 0) {
+    if (!clients.is_operator(client)) {
         answer_operator(link, wire::Refusal{self,
                                             wire::RefusalCode::not_allowed,
                                             true,
@@ -24,7 +24,8 @@ void Replica::State::serve_client(LinkId link, const consensus::ClientId& client
 }
 
 void Replica::State::prove_to_client(LinkId link, const consensus::ClientId& client, wire::StateProofAsk ask) {
-    const bool may_read = (clients.rights_of(client) & kvstore::right_read) != 0;
+    const kvstore::ClientRecord* record = clients.clients().find(client);
+    const bool may_read = record != nullptr && kvstore::may(*record, {ask.key, std::nullopt}, kvstore::right_read);
     if (may_read && background->submit_client({link, ask.nonce, std::nullopt, std::move(ask.key)})) {
         return;
     }
@@ -34,7 +35,7 @@ void Replica::State::prove_to_client(LinkId link, const consensus::ClientId& cli
                                         {},
                                         ask.nonce,
                                         may_read ? "too many parts of the state are asked for at once"
-                                                 : "this client has no right to read"});
+                                                 : "this client has no right to read that key"});
 }
 
 void Replica::State::on_client_answer(AnswerClient answer) {

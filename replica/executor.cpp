@@ -115,9 +115,9 @@ void Executor::handle(AdmitTask& task) {
 }
 
 void Executor::handle(ReadTask& task) {
-    if (!machine_.may_read(task.client)) {
+    if (!machine_.may_ask(task.client, task.request.query)) {
         results_.push(ReadDone{task.link, std::move(task.request), task.lock,
-                               fail(Errc::permission, "this client has no right to read")});
+                               fail(Errc::permission, "this client has no right to read that")});
         return;
     }
     Result<kvstore::ReadAnswer> answer =
@@ -130,8 +130,8 @@ void Executor::handle(ReadTask& task) {
 }
 
 void Executor::handle(ChangesTask& task) {
-    if (!machine_.may_read(task.client)) {
-        results_.push(ChangesDone{task.ticket, fail(Errc::permission, "this client has no right to read"), {}});
+    if (!machine_.may_ask(task.client, range_of(task.query))) {
+        results_.push(ChangesDone{task.ticket, fail(Errc::permission, "this client has no right to read that"), {}});
         return;
     }
     Result<kvstore::ChangePage> page =

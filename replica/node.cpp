@@ -296,6 +296,13 @@ void Node::executed(const kvstore::ExecutedBlock& result) {
         s.reply(replies);
     }
     s.step(consensus::Executed{block.height, block.digest, block.due});
+    if (block.clients) {
+        s.watches.recheck([&](LinkId link, const kvstore::ChangeQuery& watched) {
+            const auto client = s.routes.client_of(link);
+            const kvstore::ClientRecord* record = client ? block.clients->find(*client) : nullptr;
+            return record != nullptr && kvstore::allows(*record, kvstore::Query(kvstore::range_of(watched)));
+        });
+    }
     s.watches.executed(block);
     s.reads.progress(s);
 }

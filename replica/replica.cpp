@@ -88,6 +88,7 @@ Replica::State::State(ReplicaOptions replica_options, crypto::Identity key, Open
     pool.emplace(verifier, verified, verify_threads());
     log_writer.emplace(*data.log, durable, room);
     if (data.state.machine) {
+        clients.set_clients(data.state.machine->clients());
         executor.emplace(*data.state.machine, *data.state.store, executor_results, room, ExecutorOptions{});
     }
     background.emplace(*data.log, keeper_options(), served, keeper_events, disk, room);

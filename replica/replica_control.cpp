@@ -296,7 +296,7 @@ void Replica::State::answer_control(LinkId link, const consensus::ClientId& clie
     const auto refuse_with = [&](wire::RefusalCode code, std::string why) {
         answer_operator(link, wire::Refusal{self, code, true, {}, request.nonce, std::move(why)});
     };
-    if ((clients.rights_of(client) & kvstore::right_admin) == 0) {
+    if (!clients.is_operator(client)) {
         refuse_with(wire::RefusalCode::not_allowed, "only a client with the admin right may give orders to a replica");
         return;
     }

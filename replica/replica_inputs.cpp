@@ -213,6 +213,9 @@ void Replica::State::on_client_request(LinkId link, const consensus::ClientId& c
 
 void Replica::State::on_executor_result(ExecutorResult result) {
     if (const auto* block = std::get_if<kvstore::ExecutedBlock>(&result)) {
+        if (block->clients) {
+            clients.set_clients(block->clients);
+        }
         node.executed(*block);
     } else if (auto* admission = std::get_if<AdmitDone>(&result)) {
         if (!admission->result) {

@@ -175,6 +175,7 @@ void Replica::State::install(StateRebuilt whole) {
     if (auto found = data.log->evidence()) {
         evidence = std::move(*found);
     }
+    clients.set_clients(data.state.machine->clients());
     executor.emplace(*data.state.machine, *data.state.store, executor_results, room, ExecutorOptions{});
     background->submit(KeepState{data.state.generation, std::move(data.state.checkpoints)});
     loss_told = loss_marked = false;

@@ -60,7 +60,8 @@ StateSetup state_setup(const config::Cluster& cluster, const fs::path& data, std
     StateSetup setup;
     setup.data = data;
     for (const config::ClientEntry& client : cluster.clients) {
-        setup.machine.rights[config::client_id_of(client.public_key)] = client.rights;
+        setup.machine.clients[config::client_id_of(client.public_key)] =
+            kvstore::client_with(client.name, client.public_key, client.rights);
     }
     setup.machine.checkpoint_interval = cluster.checkpoint_interval;
     setup.machine.history_revisions = cluster.history_revisions;

@@ -403,6 +403,21 @@ void WatchHub::changes_read(std::uint64_t ticket, const Result<kvstore::ChangePa
     feed();
 }
 
+void WatchHub::recheck(const std::function<bool(std::uint64_t link, const kvstore::ChangeQuery& watched)>& may) {
+    std::vector<Handle> denied;
+    for (const auto& [handle, watch] : watches_) {
+        kvstore::ChangeQuery watched;
+        watched.begin = watch.asked.begin;
+        watched.end = watch.asked.end;
+        if (!may(watch.link, watched)) {
+            denied.push_back(handle);
+        }
+    }
+    for (const Handle handle : denied) {
+        end(handle, wire::WatchEndReason::denied);
+    }
+}
+
 void WatchHub::restart() {
     for (const auto& [ticket, handle] : std::exchange(reads_, {})) {
         Watch& watch = watches_.at(handle);

@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -58,6 +59,8 @@ class WatchHub {
     void ask(std::uint64_t link, wire::Watch request);
     void unwatch(std::uint64_t link, const wire::Unwatch& request);
     void drop_link(std::uint64_t link);
+    // Rights were changed: watches of which `may` says no end, before anything newer is told.
+    void recheck(const std::function<bool(std::uint64_t link, const kvstore::ChangeQuery& watched)>& may);
     void executed(const kvstore::ExecutedBlock& block);
     // `revision`: of the state that was read.
     void changes_read(std::uint64_t ticket, const Result<kvstore::ChangePage>& page, kvstore::Revision revision);

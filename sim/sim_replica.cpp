@@ -524,7 +524,7 @@ void SimReplica::read(LinkId link, wire::Read request, consensus::Height lock) {
             return;
         }
         const auto client = links_.find(link);
-        const bool allowed = client != links_.end() && machine_->may_read(client->second);
+        const bool allowed = client != links_.end() && machine_->may_ask(client->second, request.query);
         Result<kvstore::ReadAnswer> answer =
             allowed ? machine_->read(request.query) : fail(Errc::permission, "no right to read");
         if (!answer && answer.error().code != Errc::permission && answer.error().code != Errc::invalid_argument) {
@@ -544,7 +544,7 @@ void SimReplica::read_changes(LinkId link, std::uint64_t ticket, kvstore::Change
             return;
         }
         const auto client = links_.find(link);
-        const bool allowed = client != links_.end() && machine_->may_read(client->second);
+        const bool allowed = client != links_.end() && machine_->may_ask(client->second, kvstore::range_of(query));
         Result<kvstore::ChangePage> page =
             allowed ? machine_->changes(query) : fail(Errc::permission, "no right to read");
         if (!page && page.error().code != Errc::permission) {

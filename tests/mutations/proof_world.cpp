@@ -108,7 +108,8 @@ ProofWorld::~ProofWorld() = default;
 void ProofWorld::execute_blocks(Built& built) {
     const crypto::Identity client = identity_of(100);
     kvstore::StateMachineOptions options;
-    options.rights[consensus::client_id_of(client.public_key())] = kvstore::right_read | kvstore::right_write;
+    options.clients[consensus::client_id_of(client.public_key())] =
+        kvstore::client_with("client", client.public_key(), kvstore::right_read | kvstore::right_write);
     options.checkpoint_interval = interval;
     options.salt = salt_;
     built.machine = must(kvstore::StateMachine::open(built.store, options), "a state machine");

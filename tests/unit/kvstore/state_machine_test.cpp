@@ -211,9 +211,9 @@ TEST(StateMachine, rights_are_checked_operation_by_operation) {
     submission.key = test::key_of('?');
     outcomes = machine.submit(submission);
     EXPECT_EQ(outcomes.at(0).status, Status::denied);
-    EXPECT_TRUE(machine->may_read(client_of('r')));
-    EXPECT_FALSE(machine->may_read(client_of('w')));
-    EXPECT_FALSE(machine->may_read(client_of('?')));
+    EXPECT_TRUE(machine->may_ask(client_of('r'), get("k")));
+    EXPECT_FALSE(machine->may_ask(client_of('w'), get("k")));
+    EXPECT_FALSE(machine->may_ask(client_of('?'), get("k")));
 }
 
 TEST(StateMachine, equal_blocks_give_equal_digests_and_others_do_not) {

@@ -147,10 +147,10 @@ inline constexpr std::size_t operations_max = 3 * limits::session_window;
 inline StateMachineOptions two_clients(std::vector<std::string> rules_off = {}) {
     StateMachineOptions options;
     options.session_bounds = {sessions_max, operations_max};
-    options.rights[client_of('a')] = right_read | right_write;
-    options.rights[client_of('b')] = right_read | right_write;
-    options.rights[client_of('r')] = right_read;
-    options.rights[client_of('w')] = right_write;
+    options.clients[client_of('a')] = client_with("a", key_of('a'), right_read | right_write);
+    options.clients[client_of('b')] = client_with("b", key_of('b'), right_read | right_write);
+    options.clients[client_of('r')] = client_with("r", key_of('r'), right_read);
+    options.clients[client_of('w')] = client_with("w", key_of('w'), right_write);
     options.rules_off = std::move(rules_off);
     return options;
 }

@@ -267,7 +267,12 @@ struct FakeMachine final : kvstore::StateMachine {
     }
     [[nodiscard]] kvstore::Revision compacted() const override { return {}; }
     [[nodiscard]] std::optional<consensus::Hlc> due() const override { return {}; }
-    [[nodiscard]] bool may_read(const consensus::ClientId& client) const override { return client.bytes[0] == 1; }
+    [[nodiscard]] bool may_ask(const consensus::ClientId& client, const kvstore::Query&) const override {
+        return client.bytes[0] == 1;
+    }
+    [[nodiscard]] std::shared_ptr<const kvstore::ClientDirectory> clients() const override {
+        return std::make_shared<const kvstore::ClientDirectory>();
+    }
     [[nodiscard]] Height executed() const override { return height; }
     [[nodiscard]] consensus::BlockRef executed_block() const override { return {executed(), {}}; }
     [[nodiscard]] consensus::Hlc hlc() const override { return {}; }
