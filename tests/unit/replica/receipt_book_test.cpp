@@ -70,7 +70,7 @@ TEST_F(ReceiptBookTest, a_receipt_leads_to_the_signed_digest_of_its_block) {
     verifier.learn(signer.key);
     const auto block = block_of(7, {1, 2, 3});
     book.add(block);
-    for (const std::uint8_t client : {1, 2, 3}) {
+    for (const std::uint8_t client : std::initializer_list<std::uint8_t>{1, 2, 3}) {
         const auto answer = book.answer(client_named(client), ask_for(7), signer);
         ASSERT_TRUE(answer) << answer.error().message;
         EXPECT_EQ(answer->nonce, 9U);
