@@ -327,7 +327,10 @@ void Session::State::on_agreed(Stream& stream, Flight& flight, Slot& slot, const
         case Status::no_lease:
         case Status::fenced:
         case Status::no_lock:
-        case Status::exhausted: {
+        case Status::exhausted:
+        case Status::no_client:
+        case Status::exists:
+        case Status::last_operator: {
             settle(flight, slot, {Certainty::done, outcome, members_of(agreed.replicas), "", false, flight.session});
             return;
         }

@@ -90,7 +90,11 @@ inline constexpr std::size_t client_inbound_bytes_max = 8U << 20;
 inline constexpr std::size_t client_outbound_bytes_max = 16U << 20;
 inline constexpr std::size_t envelope_pool_max = 8192;
 inline constexpr std::size_t envelope_pool_bytes_max = 64U << 20;
+// Shares of one client in what waits: a greedy one starves nobody.
+inline constexpr std::size_t envelope_pool_of_client_max = envelope_pool_max / 4;
+inline constexpr std::size_t envelope_pool_bytes_of_client_max = envelope_pool_bytes_max / 4;
 inline constexpr std::size_t pending_reads_max = 4096;
+inline constexpr std::size_t pending_reads_of_link_max = pending_reads_max / 4;
 inline constexpr std::size_t read_keys_max = 256;
 inline constexpr std::size_t range_items_max = 1000;  // one page of a range read
 inline constexpr std::size_t range_bytes_max = 2U << 20;

@@ -9,6 +9,12 @@ bool EnvelopePool::add(const Envelope& envelope, std::uint64_t tick, bool at_lea
         bytes_ + envelope.bytes.size() > limits::envelope_pool_bytes_max) {
         return false;
     }
+    if (const auto share = shares_.find(envelope.client); share != shares_.end()) {
+        if (share->second.envelopes >= limits::envelope_pool_of_client_max ||
+            share->second.bytes + envelope.bytes.size() > limits::envelope_pool_bytes_of_client_max) {
+            return false;
+        }
+    }
     Entry entry;
     entry.envelope = envelope;
     entry.arrived_tick = tick;
@@ -19,6 +25,9 @@ bool EnvelopePool::add(const Envelope& envelope, std::uint64_t tick, bool at_lea
         entry.open.set(i);
     }
     bytes_ += envelope.bytes.size();
+    Share& share = shares_[envelope.client];
+    ++share.envelopes;
+    share.bytes += envelope.bytes.size();
     entries_.push_back(std::move(entry));
     const Place place = std::prev(entries_.end());
     by_digest_.emplace(envelope.digest, place);
@@ -29,6 +38,11 @@ bool EnvelopePool::add(const Envelope& envelope, std::uint64_t tick, bool at_lea
 void EnvelopePool::remove(Place place) {
     const Envelope& envelope = place->envelope;
     bytes_ -= envelope.bytes.size();
+    const auto share = shares_.find(envelope.client);
+    share->second.bytes -= envelope.bytes.size();
+    if (--share->second.envelopes == 0) {
+        shares_.erase(share);
+    }
     by_digest_.erase(envelope.digest);
     const auto session = by_session_.find({envelope.client, envelope.session});
     std::erase(session->second, place);
@@ -74,21 +88,49 @@ void EnvelopePool::expire(Hlc committed) {
     }
 }
 
-std::vector<Envelope> EnvelopePool::next_batch() const {
-    std::vector<Envelope> batch;
-    std::size_t bytes = 0;
-    std::size_t operations = 0;
+// What no block holds yet: the first of each client, then the second of each, and so on; clients in the order of their
+// first. No more of them than a block may hold.
+std::vector<const EnvelopePool::Entry*> EnvelopePool::in_turns() const {
+    std::vector<std::vector<const Entry*>> queues;
+    std::map<ClientId, std::size_t> places;
+    std::size_t found = 0;
     for (const Entry& entry : entries_) {
         if (entry.in_chain) {
             continue;
         }
-        const std::size_t size = 4 + entry.envelope.bytes.size();
+        const auto place = places.try_emplace(entry.envelope.client, queues.size()).first->second;
+        if (place == queues.size()) {
+            queues.emplace_back();
+        }
+        queues[place].push_back(&entry);
+        if (++found == limits::block_envelopes_max && shares_.size() == 1) {
+            break;
+        }
+    }
+    std::vector<const Entry*> order;
+    order.reserve(std::min(found, limits::block_envelopes_max));
+    for (std::size_t turn = 0; order.size() < std::min(found, limits::block_envelopes_max); ++turn) {
+        for (const auto& queue : queues) {
+            if (turn < queue.size()) {
+                order.push_back(queue[turn]);
+            }
+        }
+    }
+    return order;
+}
+
+std::vector<Envelope> EnvelopePool::next_batch() const {
+    std::vector<Envelope> batch;
+    std::size_t bytes = 0;
+    std::size_t operations = 0;
+    for (const Entry* entry : in_turns()) {
+        const std::size_t size = 4 + entry->envelope.bytes.size();
         if (!batch.empty() && bytes + size > limits::body_bytes_target) {
             break;
         }
-        batch.push_back(entry.envelope);
+        batch.push_back(entry->envelope);
         bytes += size;
-        operations += entry.envelope.count;
+        operations += entry->envelope.count;
         if (operations >= limits::block_ops_target || batch.size() == limits::block_envelopes_max) {
             break;
         }

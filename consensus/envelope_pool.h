@@ -1,6 +1,6 @@
 // Envelopes that wait to be ordered, in order of arrival. An envelope is pending while some operation of it is neither
 // executed nor hopeless (PROTOCOL.md T1); the pool learns of execution from the blocks themselves. Bounded in count and
-// bytes.
+// bytes, also of each client, and batches are filled in turns of the clients: a greedy one starves nobody.
 #pragma once
 
 #include <bitset>
@@ -35,7 +35,7 @@ class EnvelopePool {
     // Leave when they can execute no more: not_after is behind the committed time.
     void expire(Hlc committed);
 
-    // Envelopes for the next block, oldest first, within the limits of one body.
+    // Envelopes for the next block, one of each client in turn, each client's oldest first, within the limits of a body.
     [[nodiscard]] std::vector<Envelope> next_batch() const;
     [[nodiscard]] bool has_unproposed() const;
     [[nodiscard]] std::size_t unproposed_bytes() const;
@@ -52,11 +52,17 @@ class EnvelopePool {
 
  private:
     using Place = std::list<Entry>::iterator;
+    struct Share {
+        std::size_t envelopes = 0;
+        std::size_t bytes = 0;
+    };
     void remove(Place place);
+    [[nodiscard]] std::vector<const Entry*> in_turns() const;
 
     std::list<Entry> entries_;
     std::unordered_map<crypto::Digest, Place> by_digest_;
     std::map<std::pair<ClientId, SessionId>, std::vector<Place>> by_session_;
+    std::map<ClientId, Share> shares_;
     std::size_t bytes_ = 0;
 };
 

@@ -4,6 +4,8 @@
 #include <utility>
 #include <vector>
 
+#include "config/limits.h"
+
 namespace loyal::replica {
 
 ReadQueue::ReadQueue(std::size_t reads_max, std::uint64_t wait_ticks_max, Ready ready, Busy busy)
@@ -23,13 +25,25 @@ bool ReadQueue::submit(std::uint64_t link, wire::Read request, const ReadView& v
         ready_(link, std::move(read.request), read.target.block.height);
         return false;
     }
-    if (waiting_.size() >= reads_max_) {
+    if (waiting_.size() >= reads_max_ || count_of(link) >= limits::pending_reads_of_link_max) {
         busy_(link, read.request);
         return true;
     }
     const consensus::Height at = needed(read);
+    ++of_link_[link];
     waiting_.emplace(at, std::move(read));
     return true;
+}
+
+std::size_t ReadQueue::count_of(std::uint64_t link) const {
+    const auto found = of_link_.find(link);
+    return found == of_link_.end() ? 0 : found->second;
+}
+
+void ReadQueue::leaves(std::uint64_t link) {
+    if (const auto found = of_link_.find(link); --found->second == 0) {
+        of_link_.erase(found);
+    }
 }
 
 void ReadQueue::progress(const ReadView& view) {
@@ -42,6 +56,7 @@ void ReadQueue::progress(const ReadView& view) {
         }
         Waiting read = std::move(it->second);
         it = waiting_.erase(it);
+        leaves(read.link);
         ready_(read.link, std::move(read.request), read.target.block.height);
     }
 }
@@ -65,6 +80,7 @@ void ReadQueue::tick() {
             ++it;
             continue;
         }
+        leaves(it->second.link);
         late.push_back(std::move(it->second));
         it = waiting_.erase(it);
     }
@@ -75,6 +91,7 @@ void ReadQueue::tick() {
 
 void ReadQueue::drop_link(std::uint64_t link) {
     std::erase_if(waiting_, [link](const auto& entry) { return entry.second.link == link; });
+    of_link_.erase(link);
 }
 
 }  // namespace loyal::replica

@@ -52,11 +52,16 @@ class ReadQueue {
     [[nodiscard]] static consensus::Height needed(const Waiting& read);
     [[nodiscard]] static bool answerable(const Waiting& read, const ReadView& view);
 
+    // Of those that wait; no link has more than limits::pending_reads_of_link_max.
+    [[nodiscard]] std::size_t count_of(std::uint64_t link) const;
+    void leaves(std::uint64_t link);
+
     std::size_t reads_max_;
     std::uint64_t wait_ticks_max_;
     Ready ready_;
     Busy busy_;
     std::uint64_t now_ = 0;
+    std::map<std::uint64_t, std::size_t> of_link_;
     std::multimap<consensus::Height, Waiting> waiting_;  // by the height that must be executed
 };
 

@@ -135,6 +135,7 @@ std::unique_ptr<CLI::App> make_parser(CommandContext& context) {
     add_lease_commands(*app, context);
     add_lock_commands(*app, context);
     add_watch_command(*app, context);
+    add_auth_commands(*app, context);
     add_verify_command(*app, context);
     add_import_command(*app, context);
     add_export_command(*app, context);

@@ -38,6 +38,7 @@ void add_history_commands(CLI::App& app, CommandContext& context);
 void add_txn_command(CLI::App& app, CommandContext& context);
 void add_lease_commands(CLI::App& app, CommandContext& context);
 void add_lock_commands(CLI::App& app, CommandContext& context);
+void add_auth_commands(CLI::App& app, CommandContext& context);
 void add_watch_command(CLI::App& app, CommandContext& context);
 void add_write_commands(CLI::App& app, CommandContext& context);
 void add_import_command(CLI::App& app, CommandContext& context);

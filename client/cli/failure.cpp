@@ -60,7 +60,17 @@ Failure refusal_of(kvstore::Status status, const Bytes& result, kvstore::Revisio
                     "there is no such lock, or it never gave out that token; nothing was changed"};
         case Status::exhausted:
             return {Exit::negative, "exhausted",
-                    "there are too many already: leases of this client, keys of that lease, or waiters for that lock"};
+                    "there are too many already: leases of this client, keys of that lease, waiters for that lock, clients, or "
+                    "prefixes of one"};
+        case Status::no_client:
+            return {Exit::negative, "no_client",
+                    "there is no client of that name, or it has none of these rights below exactly that prefix; `loyal "
+                    "auth list` shows what there is"};
+        case Status::exists:
+            return {Exit::negative, "exists", "a client of that name, or with that key, is known already"};
+        case Status::last_operator:
+            return {Exit::negative, "last_operator",
+                    "nobody would be left who may change rights; make another client admin of all keys first"};
         case Status::too_large:
             return {
                 Exit::negative, "too_large",

@@ -135,8 +135,10 @@ TEST(Votes, of_two_views_at_most) {
 // ---- Envelope pool
 
 Envelope envelope_of(std::uint64_t seq0, std::uint16_t count, std::size_t bytes = 8, std::uint64_t session = 1,
-                     Hlc not_after = Hlc(1000, 0)) {
+                     Hlc not_after = Hlc(1000, 0), std::uint8_t client = 0) {
     EnvelopeContent content;
+    content.key.bytes[0] = client;
+    content.client = client_id_of(content.key);
     content.session = SessionId(session);
     content.seq0 = Seq(seq0);
     content.count = count;
@@ -166,21 +168,47 @@ TEST(Pool, an_envelope_leaves_when_its_last_operation_is_executed) {
     EXPECT_TRUE(pool.add(envelope_of(10, 5), 0, false)) << "its place is free again";
 }
 
-TEST(Pool, is_bounded_in_count_and_bytes) {
+Envelope of_client(std::uint8_t client, std::uint64_t seq, std::size_t bytes = 8) {
+    return envelope_of(seq, 1, bytes, 1, Hlc(1000, 0), client);
+}
+
+TEST(Pool, is_bounded_in_count_and_bytes_also_of_each_client) {
     EnvelopePool pool;
-    for (std::uint64_t seq = 1; seq <= limits::envelope_pool_max; ++seq) {
-        ASSERT_TRUE(pool.add(envelope_of(seq, 1), 0, false));
+    for (std::uint8_t client = 0; client < 4; ++client) {
+        for (std::uint64_t seq = 1; seq <= limits::envelope_pool_of_client_max; ++seq) {
+            ASSERT_TRUE(pool.add(of_client(client, seq), 0, false));
+        }
+        EXPECT_FALSE(pool.add(of_client(client, limits::envelope_pool_of_client_max + 1), 0, false)) << "its share";
     }
-    EXPECT_FALSE(pool.add(envelope_of(limits::envelope_pool_max + 1, 1), 0, false));
-    pool.executed(block_with({envelope_of(1, 1)}));
-    EXPECT_TRUE(pool.add(envelope_of(limits::envelope_pool_max + 1, 1), 0, false));
+    EXPECT_EQ(pool.size(), limits::envelope_pool_max);
+    EXPECT_FALSE(pool.add(of_client(4, 1), 0, false));
+    pool.executed(block_with({of_client(0, 1)}));
+    EXPECT_TRUE(pool.add(of_client(4, 1), 0, false));
 
     EnvelopePool fat;
-    std::size_t taken = 0;
-    for (std::uint64_t seq = 1; seq <= 80; ++seq) {
-        taken += fat.add(envelope_of(seq, 1, 1U << 20U), 0, false) ? 1 : 0;
+    std::vector<std::size_t> taken(5);
+    for (std::uint8_t client = 0; client < 5; ++client) {
+        for (std::uint64_t seq = 1; seq <= 20; ++seq) {
+            taken[client] += fat.add(of_client(client, seq, 1U << 20U), 0, false) ? 1 : 0;
+        }
     }
-    EXPECT_EQ(taken, 63U);
+    EXPECT_EQ(taken, (std::vector<std::size_t>{15, 15, 15, 15, 3}));
+}
+
+TEST(Pool, batches_are_filled_in_turns_of_the_clients) {
+    EnvelopePool pool;
+    for (std::uint64_t seq = 1; seq <= 3'000 && seq <= limits::envelope_pool_of_client_max; ++seq) {
+        pool.add(of_client(1, seq), 0, true);
+    }
+    pool.add(of_client(2, 1), 0, true);
+    pool.add(of_client(2, 2), 0, true);
+    pool.add(of_client(3, 1), 0, true);
+    const std::vector<Envelope> batch = pool.next_batch();
+    ASSERT_EQ(batch.size(), limits::block_envelopes_max);
+    const auto client = [&](std::size_t at) { return batch[at].key.bytes[0]; };
+    EXPECT_EQ((std::vector<int>{client(0), client(1), client(2), client(3), client(4), client(5)}),
+              (std::vector<int>{1, 2, 3, 1, 2, 1}));
+    EXPECT_EQ(batch[3].seq0, Seq(2)) << "each client's in their order";
 }
 
 TEST(Pool, a_batch_is_within_one_body) {
