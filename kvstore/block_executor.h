@@ -44,7 +44,7 @@ class BlockExecutor {
     [[nodiscard]] Result<Replies> execute(const consensus::Envelope& envelope);
     [[nodiscard]] Revision revision() const { return revision_; }
     // Of what was executed or refused so far, in order: the leaves of the block's result tree.
-    [[nodiscard]] BlockResults take_results() { return std::move(results_); }
+    [[nodiscard]] BlockResults take_results();
 
  private:
     struct Applied {
@@ -72,7 +72,8 @@ class BlockExecutor {
     const consensus::Block& block_;
     StateView view_;
     Revision revision_;
-    BlockResults results_;
+    std::vector<ExecutedOperationRef> executed_;
+    std::vector<crypto::Digest> leaves_;
     std::size_t result_bytes_left_;
 };
 
