@@ -29,7 +29,6 @@ struct Rights : ::testing::Test {
 
     Outcome as(char name, const Operation& operation) {
         test::Submission submission;
-        submission.client = client_of(name);
         submission.key = key_of(name);
         submission.seq0 = submission.ack_low = next++;
         submission.operations = {operation};
