@@ -60,14 +60,14 @@ TEST(ResultTree, a_path_proves_one_leaf_at_one_place_among_so_many) {
 }
 
 TEST(ResultTree, roots_tell_how_many_leaves_there_are) {
-    std::set<Digest> roots{ResultTree(std::vector<Digest>{}).root()};
+    std::set<Digest> roots{ResultTree().root()};
     for (std::uint32_t count = 1; count <= 40; ++count) {
         EXPECT_TRUE(roots.insert(ResultTree(leaves_of(count)).root()).second) << count;
     }
     // A node is no leaf: a tree whose only leaf is another tree's top has another root.
     const std::vector<Digest> two = leaves_of(2);
     const Digest top = crypto::Hasher("result-node").update(two[0].view()).update(two[1].view()).finish();
-    EXPECT_NE(ResultTree(std::vector<Digest>{top}).root(), ResultTree(two).root());
+    EXPECT_NE(ResultTree({top}).root(), ResultTree(two).root());
 }
 
 TEST(ResultTree, a_leaf_covers_every_field) {
