@@ -350,17 +350,17 @@ TEST_F(SessionWrite, what_is_too_large_alone_is_told_so) {
     kvstore::Delete erase;
     erase.key = bytes_of("a");
     erase.end = bytes_of("b");
-    const std::size_t index = cluster.write(std::move(erase));
+    const std::size_t call = cluster.write(std::move(erase));
     for (int round = 0; round < 2; ++round) {
-        EXPECT_FALSE(cluster.writes[index]);
+        EXPECT_FALSE(cluster.writes[call]);
         const auto sent = cluster.take_envelopes();
         ASSERT_EQ(sent.size(), 1U) << "once more alone, for the block may have been full";
         cluster.reply_all_operations(0, sent[0].second, Status::too_large);
         cluster.reply_all_operations(1, sent[0].second, Status::too_large);
     }
-    ASSERT_TRUE(cluster.writes[index]);
-    EXPECT_EQ(cluster.writes[index]->certainty, Certainty::done);
-    EXPECT_EQ(cluster.writes[index]->outcome.status, Status::too_large);
+    ASSERT_TRUE(cluster.writes[call]);
+    EXPECT_EQ(cluster.writes[call]->certainty, Certainty::done);
+    EXPECT_EQ(cluster.writes[call]->outcome.status, Status::too_large);
     EXPECT_TRUE(cluster.take_envelopes().empty());
 }
 
