@@ -168,6 +168,7 @@ std::string status_json(const Report& report) {
     json["detector"] = detector_json(report);
     json["costs"] = costs_json(report);
     json["accusations"] = report.accusations;
+    json["watches"] = report.watches;
     json["transfer"] = transfer_json(report);
     return json.dump();
 }

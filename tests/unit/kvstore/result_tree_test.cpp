@@ -60,7 +60,7 @@ TEST(ResultTree, a_path_proves_one_leaf_at_one_place_among_so_many) {
 }
 
 TEST(ResultTree, roots_tell_how_many_leaves_there_are) {
-    std::set<Digest> roots{ResultTree({}).root()};
+    std::set<Digest> roots{ResultTree().root()};
     for (std::uint32_t count = 1; count <= 40; ++count) {
         EXPECT_TRUE(roots.insert(ResultTree(leaves_of(count)).root()).second) << count;
     }
