@@ -132,7 +132,7 @@ Answer<Exit> hold_lock(const Globals& globals, const LockOptions& options, const
     if (!request) {
         return tl::unexpected<Failure>(std::move(request.error()));
     }
-    Answer<Connection> connection = connect(globals, {.shared = true});
+    Answer<Connection> connection = connect(globals);
     if (!connection) {
         return tl::unexpected<Failure>(std::move(connection.error()));
     }
@@ -196,7 +196,7 @@ Answer<Exit> who_leads(const Globals& globals, const LockOptions& options) {
     if (!name) {
         return tl::unexpected<Failure>(name.error());
     }
-    Answer<Connection> connection = connect(globals, {.shared = true});
+    Answer<Connection> connection = connect(globals);
     if (!connection) {
         return tl::unexpected<Failure>(std::move(connection.error()));
     }
