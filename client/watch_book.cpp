@@ -401,31 +401,30 @@ void WatchBook::advance(WatchId id, Watch& watch) {
         return;
     }
     WatchNews news;
-    for (;;) {
-        settle_position(watch);
-        const Change* next = agreed_next(watch);
-        if (next != nullptr && next->now.id > watch.at) {
-            watch.at = next->now.id;
-            news.changes.push_back(*next);
-        }
-        // What is at or before the position was told, or was a lie.
-        for (std::size_t replica = 0; replica < quorum_.n; ++replica) {
-            Stream& stream = watch.streams[replica];
-            while (!stream.ahead.empty() && stream.ahead.front().now.id <= watch.at) {
-                links_[replica].ahead_bytes -= bytes_of_change(stream.ahead.front());
-                stream.ahead.pop_front();
-            }
-            if (stream.full && stream.ahead.empty() && stream.ask_at_ms == 0) {
-                ask_later(stream, backoff(bounds_.retry_ms, stream.tries++));
-            }
-        }
-        if (next == nullptr) {
-            break;
-        }
+    settle_position(watch);
+    drop_told(watch);
+    while (const Change* next = agreed_next(watch)) {
+        watch.at = next->now.id;
+        news.changes.push_back(*next);
+        drop_told(watch);
     }
     if (!news.changes.empty()) {
         news.revision = whole_revision(watch.at);
         tell(id, std::move(news));
+    }
+}
+
+// What is at or before the position was told, or was a lie.
+void WatchBook::drop_told(Watch& watch) {
+    for (std::size_t replica = 0; replica < quorum_.n; ++replica) {
+        Stream& stream = watch.streams[replica];
+        while (!stream.ahead.empty() && stream.ahead.front().now.id <= watch.at) {
+            links_[replica].ahead_bytes -= bytes_of_change(stream.ahead.front());
+            stream.ahead.pop_front();
+        }
+        if (stream.full && stream.ahead.empty() && stream.ask_at_ms == 0) {
+            ask_later(stream, backoff(bounds_.retry_ms, stream.tries++));
+        }
     }
 }
 

@@ -75,6 +75,7 @@ class WatchBook {
     void append(WatchId id, Stream& stream, std::size_t replica, const wire::WatchEvents& events);
     void settle_position(Watch& watch);
     void advance(WatchId id, Watch& watch);
+    void drop_told(Watch& watch);
     [[nodiscard]] const kvstore::Change* agreed_next(const Watch& watch) const;
     void judge_endings(WatchId id, Watch& watch);
     [[nodiscard]] std::size_t endings(const Watch& watch, wire::WatchEndReason reason) const;

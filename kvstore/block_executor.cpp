@@ -189,9 +189,16 @@ void BlockExecutor::note_result(const Submission& submission, std::size_t index,
     }
     const consensus::Envelope& envelope = submission.envelope;
     const Bytes operation = encode_operation((*submission.operations)[index]);
-    results_.leaves.push_back(result_leaf(envelope.client, envelope.session, operation, outcome));
-    results_.operations.push_back({envelope.client, envelope.session, envelope.operations, envelope.count,
-                                   static_cast<std::uint16_t>(index), outcome});
+    leaves_.push_back(result_leaf(envelope.client, envelope.session, operation, outcome));
+    executed_.push_back({envelope.client, envelope.session, envelope.operations, envelope.count,
+                         static_cast<std::uint16_t>(index), outcome});
+}
+
+BlockResults BlockExecutor::take_results() {
+    BlockResults results;
+    results.operations = std::move(executed_);
+    results.tree = ResultTree(std::move(leaves_));
+    return results;
 }
 
 Result<Session*> BlockExecutor::open_session(Submission& submission) {

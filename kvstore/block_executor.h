@@ -52,7 +52,7 @@ class BlockExecutor {
     [[nodiscard]] Result<void> finish() { return applier_.end_block(); }
     [[nodiscard]] std::shared_ptr<const std::vector<Change>> take_changes() { return writer_.take_changes(); }
     // Of what was executed or refused so far, in order: the leaves of the block's result tree.
-    [[nodiscard]] BlockResults take_results() { return std::move(results_); }
+    [[nodiscard]] BlockResults take_results();
 
  private:
     struct Submission;
@@ -72,7 +72,8 @@ class BlockExecutor {
     StateView view_;
     StateWriter writer_;
     OperationApplier applier_;
-    BlockResults results_;
+    std::vector<ExecutedOperationRef> executed_;
+    std::vector<crypto::Digest> leaves_;
 };
 
 // H over what a block did, for exec_dig (PROTOCOL.md §13 S1).

@@ -105,14 +105,13 @@ Result<Receipt> make_receipt(const BlockResults& results, std::uint32_t index) {
     if (!operations || of.index >= operations->size()) {
         return fail(Errc::corrupted, "the operations of an executed envelope do not parse");
     }
-    const ResultTree tree(results.leaves);
     return Receipt{of.client,
                    of.session,
                    encode_operation((*operations)[of.index]),
                    of.outcome,
                    index,
-                   tree.count(),
-                   tree.path(index),
+                   results.tree.count(),
+                   results.tree.path(index),
                    results.opening.previous,
                    results.opening.block_id,
                    results.opening.effects};

@@ -99,7 +99,7 @@ Digest execution_digest(const ExecutionOpening& opening) {
 
 std::size_t BlockResults::bytes() const {
     std::size_t total = sizeof(BlockResults) + (body ? body->size() : 0);
-    total += operations.size() * (sizeof(ExecutedOperationRef) + sizeof(Digest));
+    total += operations.size() * (sizeof(ExecutedOperationRef) + 2 * sizeof(Digest));
     for (const ExecutedOperationRef& operation : operations) {
         total += operation.outcome.result.size();
     }

@@ -29,8 +29,9 @@ namespace loyal::kvstore {
 class ResultTree {
  public:
     // At most limits::block_ops_max leaves (asserted).
-    explicit ResultTree(std::vector<crypto::Digest> leaves);
+    explicit ResultTree(std::vector<crypto::Digest> leaves = {});
 
+    [[nodiscard]] const crypto::Digest& leaf(std::uint32_t index) const { return levels_.front().at(index); }
     [[nodiscard]] std::uint32_t count() const { return static_cast<std::uint32_t>(levels_.front().size()); }
     [[nodiscard]] crypto::Digest root() const;
     // From the leaf upwards, one digest for each level on which it has a neighbour; index < count (asserted).
@@ -72,8 +73,8 @@ struct BlockResults {
     crypto::Digest digest;  // exec_dig
     ExecutionOpening opening;
     SharedBytes body;
-    std::vector<ExecutedOperationRef> operations;  // the leaves, in order
-    std::vector<crypto::Digest> leaves;
+    std::vector<ExecutedOperationRef> operations;  // of the leaves, in order
+    ResultTree tree;
     [[nodiscard]] std::size_t bytes() const;  // of memory, about
 };
 

@@ -140,8 +140,7 @@ Result<ExecutedBlock> KvStateMachine::execute_all(const consensus::Block& block)
     auto results = std::make_shared<BlockResults>(executor.take_results());
     results->height = block.header.height;
     results->body = block.body;
-    results->opening = {meta_.digests.back().second, block.id, ResultTree(results->leaves).root(),
-                        effects_digest(executed.replies)};
+    results->opening = {meta_.digests.back().second, block.id, results->tree.root(), effects_digest(executed.replies)};
     executed.digest = execution_digest(results->opening);
     results->digest = executed.digest;
     executed.results = std::move(results);

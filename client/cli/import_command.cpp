@@ -264,6 +264,7 @@ class Sender {
           pipeline_(client),
           lines_(input.descriptor, input.begin, input.begin_line) {
         pipeline_.stop_when(stop_);
+        lines_.stop_when(stop_);
     }
 
     Sent send() {

@@ -137,7 +137,7 @@ Answer<bool> LineReader::fill() {
     ssize_t got = 0;
     do {
         got = ::read(descriptor_, buffer_.data(), buffer_.size());
-    } while (got < 0 && errno == EINTR);
+    } while (got < 0 && errno == EINTR && (stop_ == nullptr || !*stop_));
     buffer_.resize(got > 0 ? static_cast<std::size_t>(got) : 0);
     if (got < 0) {
         return refuse_input(fmt::format("the input cannot be read: {}", std::strerror(errno)));

@@ -3,6 +3,7 @@
 // arbitrary bytes; what `export` writes, `import` reads back to the same bytes. No threads, no network.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -41,6 +42,8 @@ class LineReader {
     explicit LineReader(int descriptor, std::uint64_t offset = 0, std::uint64_t line = 0)
         : descriptor_(descriptor), number_(line), offset_(offset) {}
 
+    // Once `stop` is true, a signal ends the wait for more input, as an error.
+    void stop_when(const std::atomic<bool>& stop) { stop_ = &stop; }
     // Empty at the end of the input. What it gives is valid until the next call.
     [[nodiscard]] Answer<std::optional<std::string_view>> next();
     // Of the line that next() gave last, from 1.
@@ -61,6 +64,7 @@ class LineReader {
     std::uint64_t number_;
     std::uint64_t offset_;
     bool terminated_ = true;
+    const std::atomic<bool>* stop_ = nullptr;
 };
 
 }  // namespace loyal::cli

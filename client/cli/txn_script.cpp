@@ -258,7 +258,7 @@ Answer<kvstore::TxnOperation> range_or_delete_of(const Request& request, bool de
 
 }  // namespace
 
-Answer<std::vector<std::string>> split_words(std::string_view line) {
+Answer<std::vector<std::string>> words_of_request(std::string_view line) {
     Cursor cursor(line);
     std::vector<std::string> words;
     while (!cursor.at_end()) {
@@ -332,7 +332,7 @@ Answer<kvstore::Compare> parse_compare(std::string_view line, TextForm form) {
 }
 
 Answer<kvstore::TxnOperation> parse_request(std::string_view line, TextForm form) {
-    Answer<std::vector<std::string>> words = split_words(line);
+    Answer<std::vector<std::string>> words = words_of_request(line);
     if (!words) {
         return tl::unexpected<Failure>(std::move(words.error()));
     }

@@ -43,7 +43,7 @@ class TxnScript {
 };
 
 // Words of a line, with the quotes off.
-[[nodiscard]] Answer<std::vector<std::string>> split_words(std::string_view line);
+[[nodiscard]] Answer<std::vector<std::string>> words_of_request(std::string_view line);
 [[nodiscard]] Answer<kvstore::Compare> parse_compare(std::string_view line, TextForm form);
 // put K V, get K, del K with their options.
 [[nodiscard]] Answer<kvstore::TxnOperation> parse_request(std::string_view line, TextForm form);

@@ -57,8 +57,22 @@ VerifiedJson json_of_operation(const kvstore::Operation& operation) {
                          if (range.end) {
                              document["to"] = json_of(*range.end);
                          }
+                         if (range.revision) {
+                             document["as_of"] = range.revision->value;
+                         }
+                     },
+                     [&](const auto&) {
+                         document = {{"op", "other"}, {"operation", to_hex(kvstore::encode_operation(operation))}};
                      }},
                operation);
+    if (const auto* put = std::get_if<kvstore::Put>(&operation); put != nullptr) {
+        if (put->lease.value != 0) {
+            document["lease"] = put->lease.value;
+        }
+        if (put->ttl_ms != 0) {
+            document["ttl_ms"] = put->ttl_ms;
+        }
+    }
     return document;
 }
 
@@ -144,8 +158,12 @@ std::string text_of_operation(const config::Cluster& cluster, const proof::Prove
                                             cas.value ? shown(*cas.value) : "none");
                      },
                      [&](const kvstore::Range& range) {
-                         text = fmt::format("  get        {}{}\n", shown(range.begin),
-                                            range.end ? " up to " + shown(*range.end) : "");
+                         text = fmt::format("  get        {}{}{}\n", shown(range.begin),
+                                            range.end ? " up to " + shown(*range.end) : "",
+                                            range.revision ? fmt::format(" as of revision {}", range.revision->value) : "");
+                     },
+                     [&](const auto&) {
+                         text = fmt::format("  operation  {}\n", to_hex(kvstore::encode_operation(proven.operation)));
                      }},
                proven.operation);
     if (const auto* range = std::get_if<kvstore::Range>(&proven.operation); range != nullptr && proven.range) {

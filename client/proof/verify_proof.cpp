@@ -95,9 +95,15 @@ Result<Proven> ProofVerifier::check_state(const kvstore::StateProof& proof) cons
         if (!view) {
             return not_proven(view.error().message);
         }
-        record.item = kvstore::Item{record.key,     Bytes(view->value.begin(), view->value.end()),
-                                    view->revision, view->created,
-                                    view->version,  view->timestamp};
+        if (!view->deleted()) {  // otherwise it was absent, and the record says since when
+            record.item = kvstore::Item{record.key,
+                                        Bytes(view->value.begin(), view->value.end()),
+                                        view->id.revision,
+                                        view->created,
+                                        view->version,
+                                        view->timestamp,
+                                        view->lease};
+        }
     }
     Proven proven;
     proven.signers = record.facts.signers;

@@ -111,8 +111,7 @@ void write_corpus(const mutations::ProofWorld& world, std::uint8_t model, const 
     constexpr std::size_t checksum_bytes = 32;
     for (std::size_t i = 0; i < world.proofs().size(); i += 17) {
         const Bytes& proof = world.proofs()[i];
-        std::ofstream file(folder + "/" + (model == 0 ? "byzantine_" : "crash_") + std::to_string(i),
-                           std::ios::binary);
+        std::ofstream file(folder + "/" + (model == 0 ? "byzantine_" : "crash_") + std::to_string(i), std::ios::binary);
         file.put(static_cast<char>(model | (proof[10] - 1U)));
         file.write(reinterpret_cast<const char*>(proof.data() + content_at),
                    static_cast<std::streamsize>(proof.size() - content_at - checksum_bytes));

@@ -22,7 +22,7 @@ double seconds_since(BenchClock::time_point begin) {
     return std::chrono::duration<double>(BenchClock::now() - begin).count();
 }
 
-double ms_of(std::uint64_t ns) {
+double latency_ms(std::uint64_t ns) {
     return static_cast<double>(ns) / 1e6;
 }
 
@@ -218,17 +218,17 @@ std::string watch_bench_text(const WatchBenchPlan& plan, const WatchBenchReport&
         "from the intended start of a write to the watch: p50 {:.2f} ms, p99 {:.2f} ms, p99.9 {:.2f} ms, max {:.2f} ms\n",
         plan.watches, report.begun_seconds, report.written, report.seconds,
         static_cast<double>(report.written) / std::max(report.seconds, 1e-9), report.failed, report.unknown,
-        ms_of(report.write_ns.percentile(50)), ms_of(report.write_ns.percentile(99)), report.told, report.lost,
-        report.repeated, report.disordered, report.strange, report.behind, ms_of(report.told_ns.percentile(50)),
-        ms_of(report.told_ns.percentile(99)), ms_of(report.told_ns.percentile(99.9)), ms_of(report.told_ns.max()));
+        latency_ms(report.write_ns.percentile(50)), latency_ms(report.write_ns.percentile(99)), report.told, report.lost,
+        report.repeated, report.disordered, report.strange, report.behind, latency_ms(report.told_ns.percentile(50)),
+        latency_ms(report.told_ns.percentile(99)), latency_ms(report.told_ns.percentile(99.9)), latency_ms(report.told_ns.max()));
 }
 
 std::string watch_bench_json(const WatchBenchPlan& plan, const WatchBenchReport& report) {
     const auto latency = [](const Histogram& histogram) {
-        return nlohmann::ordered_json{{"p50_ms", ms_of(histogram.percentile(50))},
-                                      {"p99_ms", ms_of(histogram.percentile(99))},
-                                      {"p999_ms", ms_of(histogram.percentile(99.9))},
-                                      {"max_ms", ms_of(histogram.max())}};
+        return nlohmann::ordered_json{{"p50_ms", latency_ms(histogram.percentile(50))},
+                                      {"p99_ms", latency_ms(histogram.percentile(99))},
+                                      {"p999_ms", latency_ms(histogram.percentile(99.9))},
+                                      {"max_ms", latency_ms(histogram.max())}};
     };
     const nlohmann::ordered_json document{{"watches", plan.watches},
                                           {"rate_per_s", plan.rate_per_s},

@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <iostream>
 
 #include <fmt/format.h>
 
@@ -212,7 +213,9 @@ Answer<std::unique_ptr<LineEditor>> LineEditor::open(fs::path history, Completer
 TypedLine LineEditor::read(const std::string& prompt) {
     state_->prompt = terminal_safe(prompt, Lines::escaped);
     state_->interrupted = false;
+    // A command may have read to the end of what was typed for it.
     std::clearerr(stdin);
+    std::cin.clear();
     int count = 0;
     const char* line = ::el_gets(state_->editor.get(), &count);
     if (state_->interrupted || line == nullptr || count <= 0) {

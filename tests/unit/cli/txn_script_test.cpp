@@ -97,11 +97,11 @@ TEST(TxnScript, comparisons_have_every_target_and_relation) {
 }
 
 TEST(TxnScript, words_may_be_quoted) {
-    const auto words = split_words(R"(put "a key" 'a "value"' --lease 7 "\x00\n\t\\" "")");
+    const auto words = words_of_request(R"(put "a key" 'a "value"' --lease 7 "\x00\n\t\\" "")");
     ASSERT_TRUE(words);
     EXPECT_THAT(*words, ElementsAre("put", "a key", "a \"value\"", "--lease", "7", std::string("\0\n\t\\", 4), ""));
     for (const char* bad : {R"("open)", R"('open)", R"("a"b)", R"("\q")", R"("\x1")", R"("\xZZ")", R"("\)"}) {
-        EXPECT_FALSE(split_words(bad)) << bad;
+        EXPECT_FALSE(words_of_request(bad)) << bad;
     }
 }
 

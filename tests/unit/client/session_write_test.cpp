@@ -350,17 +350,17 @@ TEST_F(SessionWrite, what_is_too_large_alone_is_told_so) {
     kvstore::Delete erase;
     erase.key = bytes_of("a");
     erase.end = bytes_of("b");
-    const std::size_t index = cluster.write(std::move(erase));
+    const std::size_t call = cluster.write(std::move(erase));
     for (int round = 0; round < 2; ++round) {
-        EXPECT_FALSE(cluster.writes[index]);
+        EXPECT_FALSE(cluster.writes[call]);
         const auto sent = cluster.take_envelopes();
         ASSERT_EQ(sent.size(), 1U) << "once more alone, for the block may have been full";
         cluster.reply_all_operations(0, sent[0].second, Status::too_large);
         cluster.reply_all_operations(1, sent[0].second, Status::too_large);
     }
-    ASSERT_TRUE(cluster.writes[index]);
-    EXPECT_EQ(cluster.writes[index]->certainty, Certainty::done);
-    EXPECT_EQ(cluster.writes[index]->outcome.status, Status::too_large);
+    ASSERT_TRUE(cluster.writes[call]);
+    EXPECT_EQ(cluster.writes[call]->certainty, Certainty::done);
+    EXPECT_EQ(cluster.writes[call]->outcome.status, Status::too_large);
     EXPECT_TRUE(cluster.take_envelopes().empty());
 }
 
@@ -368,14 +368,14 @@ TEST_F(SessionWrite, an_answer_that_says_no_is_done) {
     cluster.connect_all();
     for (const Status status : {Status::compacted, Status::future_revision, Status::no_lease, Status::fenced,
                                 Status::no_lock, Status::exhausted}) {
-        const std::size_t index = cluster.write(kvstore::LeaseRevoke{kvstore::LeaseId(3)});
+        const std::size_t call = cluster.write(kvstore::LeaseRevoke{kvstore::LeaseId(3)});
         const auto sent = cluster.take_envelopes();
         ASSERT_EQ(sent.size(), 1U);
         cluster.reply_all_operations(0, sent[0].second, status);
         cluster.reply_all_operations(1, sent[0].second, status);
-        ASSERT_TRUE(cluster.writes[index]);
-        EXPECT_EQ(cluster.writes[index]->certainty, Certainty::done);
-        EXPECT_EQ(cluster.writes[index]->outcome.status, status);
+        ASSERT_TRUE(cluster.writes[call]);
+        EXPECT_EQ(cluster.writes[call]->certainty, Certainty::done);
+        EXPECT_EQ(cluster.writes[call]->outcome.status, status);
     }
 }
 
@@ -385,12 +385,12 @@ TEST_F(SessionWrite, an_operation_beyond_the_limits_is_refused_before_it_is_sent
     for (int i = 0; i < 4; ++i) {
         large.then.emplace_back(kvstore::Put{bytes_of("k" + std::to_string(i)), Bytes(limits::value_bytes_max)});
     }
-    const std::size_t index = cluster.write(std::move(large));
+    const std::size_t call = cluster.write(std::move(large));
     cluster.advance(10);
-    ASSERT_TRUE(cluster.writes[index]);
-    EXPECT_EQ(cluster.writes[index]->certainty, Certainty::not_applied);
-    EXPECT_EQ(cluster.writes[index]->outcome.status, Status::invalid);
-    EXPECT_NE(cluster.writes[index]->why.find("bytes in all"), std::string::npos);
+    ASSERT_TRUE(cluster.writes[call]);
+    EXPECT_EQ(cluster.writes[call]->certainty, Certainty::not_applied);
+    EXPECT_EQ(cluster.writes[call]->outcome.status, Status::invalid);
+    EXPECT_NE(cluster.writes[call]->why.find("bytes in all"), std::string::npos);
     EXPECT_TRUE(cluster.take_envelopes().empty());
 }
 

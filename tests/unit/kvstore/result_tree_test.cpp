@@ -104,12 +104,12 @@ TEST(BlockResults, what_a_block_did_is_under_its_execution_digest) {
     ASSERT_EQ(results.operations.size(), 3U);
     EXPECT_EQ(execution_digest(results.opening), executed.digest);
     EXPECT_EQ(results.digest, executed.digest);
-    EXPECT_EQ(results.opening.results_root, ResultTree(results.leaves).root());
+    EXPECT_EQ(results.opening.results_root, results.tree.root());
     for (std::size_t i = 0; i < 3; ++i) {
         const ExecutedOperationRef& of = results.operations[i];
         EXPECT_EQ(of.outcome, executed.replies.at(0).outcomes.at(i));
         EXPECT_EQ(result_leaf(of.client, of.session, encode_operation(submission.operations[i]), of.outcome),
-                  results.leaves[i]);
+                  results.tree.leaf(static_cast<std::uint32_t>(i)));
     }
 }
 

@@ -18,7 +18,6 @@
 namespace loyal::kvstore {
 namespace {
 
-using test::client_of;
 using test::envelope_of;
 using test::Machine;
 using test::must;
@@ -249,7 +248,8 @@ RC_GTEST_PROP(StateModel, behaves_as_the_reference_model_through_freezes_and_cra
     for (std::uint64_t i = 0; i < blocks; ++i) {
         Submission submission;
         const std::size_t who = up_to(4) == 0 ? 1 : 0;
-        submission.client = client_of(who == 0 ? 'a' : 'b');
+        submission.key = test::key_of(who == 0 ? 'a' : 'b');
+        const consensus::ClientId client = consensus::client_id_of(submission.key);
         now += pick<std::uint64_t>({1, 1, 700, 1'500, 5'000});
         submission.not_after = consensus::Hlc(now + 60'000, 0);
         submission.seq0 = submission.ack_low = seq[who];
@@ -259,7 +259,7 @@ RC_GTEST_PROP(StateModel, behaves_as_the_reference_model_through_freezes_and_cra
         std::vector<Revision> revisions;
         for (std::uint64_t left = up_to(10) + 1; left > 0; --left) {
             submission.operations.push_back(generate.operation());
-            expected.push_back(model.apply(submission.operations.back(), submission.client));
+            expected.push_back(model.apply(submission.operations.back(), client));
             revisions.push_back(model.revision());
         }
         model.end_block();

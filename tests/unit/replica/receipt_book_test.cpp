@@ -41,17 +41,18 @@ std::shared_ptr<const kvstore::BlockResults> block_of(std::uint64_t height, cons
         kvstore::encode_operation(kvstore::Put{bytes_of("key"), Bytes(value_bytes, std::uint8_t{7})});
     results->height = Height(height);
     results->body = std::make_shared<const Bytes>(operations);
+    std::vector<crypto::Digest> leaves;
     for (const std::uint8_t client : clients) {
         kvstore::Outcome outcome;
         outcome.seq = consensus::Seq(1);
         outcome.height = Height(height);
-        results->leaves.push_back(
-            kvstore::result_leaf(client_named(client), consensus::SessionId(5), operations, outcome));
+        leaves.push_back(kvstore::result_leaf(client_named(client), consensus::SessionId(5), operations, outcome));
         results->operations.push_back(
             {client_named(client), consensus::SessionId(5), ByteView(*results->body), 1, 0, outcome});
     }
     results->opening.block_id = crypto::digest_of("block", view_of(std::to_string(height)));
-    results->opening.results_root = kvstore::ResultTree(results->leaves).root();
+    results->tree = kvstore::ResultTree(std::move(leaves));
+    results->opening.results_root = results->tree.root();
     results->digest = kvstore::execution_digest(results->opening);
     return results;
 }
@@ -70,7 +71,7 @@ TEST_F(ReceiptBookTest, a_receipt_leads_to_the_signed_digest_of_its_block) {
     verifier.learn(signer.key);
     const auto block = block_of(7, {1, 2, 3});
     book.add(block);
-    for (const std::uint8_t client : {1, 2, 3}) {
+    for (std::uint8_t client = 1; client <= 3; ++client) {
         const auto answer = book.answer(client_named(client), ask_for(7), signer);
         ASSERT_TRUE(answer) << answer.error().message;
         EXPECT_EQ(answer->nonce, 9U);
