@@ -100,8 +100,8 @@ class Client {
     void state_proof(consensus::ReplicaId replica, Bytes key, OnStateProof done);
     // ---- Watches
     // Changes from now on or from a revision, in order, each once; `told` runs as completions do, and may be slow: who
-    // does not keep up is fed from the history. It is told how the watch ended unless that was by unwatch(), after which
-    // nothing is told that was not under way (with close(): Ending::closed).
+    // does not keep up is fed from the history. It is told how the watch ended unless that was by unwatch(), after
+    // which nothing is told that was not under way (with close(): Ending::closed).
     WatchId watch(WatchOptions watched, OnWatch told);
     void unwatch(WatchId id);
 

@@ -1,6 +1,7 @@
 // Session: the client's side of the protocol without I/O, used alike by the client library and by the simulator
-// (PROTOCOL.md C1, C2, C4, P2, R1 to R4; WATCH.md). It collects operations into signed envelopes (at most two in flight), sends
-// them to the primary, after T_retry to all, believes an outcome when w replicas agree on it, and runs quorum reads.
+// (PROTOCOL.md C1, C2, C4, P2, R1 to R4; WATCH.md). It collects operations into signed envelopes (at most two in
+// flight), sends them to the primary, after T_retry to all, believes an outcome when w replicas agree on it, and runs
+// quorum reads.
 //
 // Single-threaded: the owner calls it, sends what it asks for and calls completions itself. Time is the owner's
 // monotonic milliseconds; the wall clock is never asked: not_after comes from the hlc that w replicas report.
@@ -93,8 +94,8 @@ class Session {
     // As an operation in the order of writes at once: slower, but its revision is exact.
     void read_in_order(kvstore::Query query, std::uint64_t now_ms, OnRead done);
 
-    // Tells the changes of keys until unwatch(), or until it ends by itself (client/watch.h). `id` is the caller's, new for
-    // every watch; callbacks run as completions do.
+    // Tells the changes of keys until unwatch(), or until it ends by itself (client/watch.h). `id` is the caller's, new
+    // for every watch; callbacks run as completions do.
     void watch(WatchId id, WatchOptions watched, std::uint64_t now_ms, OnWatch told);
     void unwatch(WatchId id, std::uint64_t now_ms);
 

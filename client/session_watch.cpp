@@ -1,7 +1,7 @@
 // Watches of a session: where they begin, and their ends with it; everything between is watch_book.h.
 //
-// "From now on" is behind every write that was answered before the watch was asked for. No replica's word tells where that
-// is, so a read takes its place in the order of writes, one for all watches that wait for it.
+// "From now on" is behind every write that was answered before the watch was asked for. No replica's word tells where
+// that is, so a read takes its place in the order of writes, one for all watches that wait for it.
 #include <utility>
 
 #include "client/session_state.h"

@@ -1,5 +1,5 @@
-// A watch as its caller sees it: what to watch, and what is told about it (docs/WATCH.md). Every change that a write made
-// behind the beginning is told once, in the order of revisions, and only when w replicas told the same.
+// A watch as its caller sees it: what to watch, and what is told about it (docs/WATCH.md). Every change that a write
+// made behind the beginning is told once, in the order of revisions, and only when w replicas told the same.
 #pragma once
 
 #include <cstdint>

@@ -6,6 +6,8 @@
 // is an honest replica's. Whoever lies, is mute or late has no part in that. Chains that do not continue (a message was
 // lost, overtaken) are asked for again from the position of the watch.
 //
+// Askings go out a few at a time: the next one when one was answered.
+//
 // Bounded: of each replica's words on all watches, limits::watch_ahead_bytes_max are kept until others confirm them; a
 // chain that does not fit is given up until what is there is told.
 #pragma once
@@ -68,21 +70,25 @@ class WatchBook {
     struct Watch;
 
     void ask(WatchId id, Watch& watch, std::size_t replica);
-    void ask_later(Stream& stream, std::uint64_t delay_ms) const;
+    void ask_later(WatchId id, Stream& stream, std::size_t replica, std::uint64_t delay_ms);
+    void ask_due(std::size_t replica);
+    void answered(WatchId id, Stream& stream, std::size_t replica);
     void forget_ahead(Stream& stream, std::size_t replica);
     void give_up(WatchId id, Stream& stream, std::size_t replica);
     [[nodiscard]] kvstore::ChangeId reach(const Stream& stream, std::size_t replica) const;
     void append(WatchId id, Stream& stream, std::size_t replica, const wire::WatchEvents& events);
     void settle_position(Watch& watch);
     void advance(WatchId id, Watch& watch);
-    void drop_told(Watch& watch);
+    void drop_told(WatchId id, Watch& watch);
     [[nodiscard]] const kvstore::Change* agreed_next(const Watch& watch) const;
     void judge_endings(WatchId id, Watch& watch);
     [[nodiscard]] std::size_t endings(const Watch& watch, wire::WatchEndReason reason) const;
     void note(Link& link, std::uint64_t number) const;
     void apply_progress(Link& link) const;
+    void give_up_on_answers(std::size_t replica);
     void ask_all_again(std::size_t replica, std::uint64_t delay_ms);
     void tick_link(std::size_t replica);
+    void look_for_losses(std::size_t replica);
     void tick_watch(WatchId id, Watch& watch);
     void tell(WatchId id, WatchNews news);
 

@@ -114,7 +114,8 @@ inline constexpr std::size_t watch_run_changes_max = 1'000;       // told in one
 inline constexpr std::size_t watch_run_bytes_max = 1U << 20;      // a run ends here; its last change may go beyond
 inline constexpr std::size_t watch_backlog_bytes_max = 4U << 20;  // a link with more to write is told no more events
 inline constexpr std::size_t watch_recent_bytes_max = 16U << 20;  // changes that a replica keeps at hand
-inline constexpr std::size_t watch_reads_max = 64;                // of the history, under way at once
+inline constexpr std::size_t watch_reads_max = 128;               // of the history, under way at once
+inline constexpr std::size_t watch_read_bytes_max = 64U << 10;    // of one of them, unless a single change has more
 inline constexpr std::uint64_t watch_progress_ms = 100;
 // What a client keeps of one replica's word, of all its watches, until enough others say the same.
 inline constexpr std::size_t watch_ahead_bytes_max = 16U << 20;

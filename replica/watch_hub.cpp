@@ -77,8 +77,10 @@ void WatchHub::ask(std::uint64_t link, wire::Watch request) {
             watch.live = false;
             watch.retry_at = 0;
             watch.asked = std::move(request);
-            if (!watch.queued) {
+            if (!watch.queued && watch.allowed) {
                 queue(old, watch);
+            } else if (!watch.queued) {
+                queue_read(old, watch);
             }
             return begin_reads();
         }
@@ -354,12 +356,11 @@ void WatchHub::begin_read(Handle handle, Watch& watch) {
     query.begin = watch.asked.begin;
     query.end = watch.asked.end;
     query.changes_max = limits::watch_run_changes_max;
-    query.bytes_max = limits::watch_run_bytes_max;
+    query.bytes_max = limits::watch_read_bytes_max;
     port_.read_changes(watch.link, watch.ticket, std::move(query));
 }
 
-void WatchHub::changes_read(std::uint64_t ticket, const Result<kvstore::ChangePage>& page,
-                            kvstore::Revision revision) {
+void WatchHub::changes_read(std::uint64_t ticket, const Result<kvstore::ChangePage>& page, kvstore::Revision revision) {
     const auto read = reads_.find(ticket);
     if (read == reads_.end()) {
         return;  // the watch is gone or was asked anew, or the state was replaced

@@ -43,7 +43,7 @@ struct WatchBounds {
     std::size_t reads = limits::watch_reads_max;
 };
 
-struct WatchCounters {  // monotone
+struct WatchCounters {            // monotone
     std::uint64_t events = 0;     // told, of all watches
     std::uint64_t runs = 0;       // messages that told them, or that there are none
     std::uint64_t fell_back = 0;  // times that a live watch had to be fed from the history again

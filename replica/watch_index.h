@@ -19,7 +19,8 @@ class WatchIndex {
  public:
     using Handle = std::uint64_t;  // chosen by the owner, one for each watch
 
-    // `seed`: decides the shape of the tree, so that who chooses keys cannot; nothing that can be observed depends on it.
+    // `seed`: decides the shape of the tree, so that who chooses keys cannot; nothing that can be observed depends on
+    // it.
     explicit WatchIndex(std::uint64_t seed);
     ~WatchIndex();
     WatchIndex(const WatchIndex&) = delete;

@@ -29,8 +29,8 @@ std::string summary(const RunNumbers& n) {
         "{} operations executed in {} blocks, {} answered, {} unknown; reads {} fast, {} ordered, {} failed; "
         "{} changes told to watches; "
         "{} messages, {} crashes, {} accusations; {} states installed, {} times votes lost",
-        n.operations, n.blocks, n.done, n.unknown, n.reads_fast, n.reads_ordered, n.reads_failed,
-        n.changes_told, n.messages, n.crashes, n.accusations, n.installs, n.amnesias);
+        n.operations, n.blocks, n.done, n.unknown, n.reads_fast, n.reads_ordered, n.reads_failed, n.changes_told,
+        n.messages, n.crashes, n.accusations, n.installs, n.amnesias);
 }
 
 double milliseconds(TimeUs time) {

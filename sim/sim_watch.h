@@ -1,7 +1,7 @@
-// SimWatch: a watch of a simulated client, judged by the ledger of what was committed: every change behind its beginning
-// is told once, in order, with its content; progress never runs ahead of what was told. It watches a key, a prefix or
-// everything, from now or from a revision that was; when it has seen enough, or is told that its place was compacted, it
-// begins another one.
+// SimWatch: a watch of a simulated client, judged by the ledger of what was committed: every change behind its
+// beginning is told once, in order, with its content; progress never runs ahead of what was told. It watches a key, a
+// prefix or everything, from now or from a revision that was; when it has seen enough, or is told that its place was
+// compacted, it begins another one.
 #pragma once
 
 #include <functional>

@@ -1,5 +1,5 @@
-// The messages about watches, a part of codec_client.cpp and codec_replica.cpp. Includes Protobuf: for the codec's files
-// only.
+// The messages about watches, a part of codec_client.cpp and codec_replica.cpp. Includes Protobuf: for the codec's
+// files only.
 #pragma once
 
 #include "wire/client_messages.h"

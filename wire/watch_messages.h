@@ -46,8 +46,8 @@ struct WatchEvents {
     std::uint64_t nonce = 0;
     std::uint64_t number = 0;
     kvstore::ChangeId after, upto;
-    // From here on the watch is told every change at once, and WatchProgress speaks for it too. False: it is fed from the
-    // history, because it begins there or because the client reads too slowly.
+    // From here on the watch is told every change at once, and WatchProgress speaks for it too. False: it is fed from
+    // the history, because it begins there or because the client reads too slowly.
     bool live = false;
     std::vector<kvstore::Change> changes;  // ascending, behind `after`, not behind `upto`
 };

@@ -231,8 +231,9 @@ void add_bench_command(CLI::App& app, CommandContext& context) {
         ->add_option("--rate", plan.rate_per_s,
                      "Open loop: start so many operations a second; latency counts from the intended start")
         ->check(CLI::Range(0.0, 1e7));
-    command->add_option("--watchers", arguments->watchers,
-                        "So many watches, each on its own prefix, and --rate writes a second (default 1000) for them")
+    command
+        ->add_option("--watchers", arguments->watchers,
+                     "So many watches, each on its own prefix, and --rate writes a second (default 1000) for them")
         ->check(CLI::Range(std::size_t{1}, std::size_t{limits::watches_max}));
     command->add_option("--history", arguments->history, "Write every operation to this file, one JSON object a line");
     when_chosen(command, context, [&context, arguments] { return bench(context.globals, *arguments); });

@@ -95,7 +95,7 @@ Answer<Exit> keep_alive(const Globals& globals, const std::string& text, bool on
     if (!lease) {
         return tl::unexpected<Failure>(lease.error());
     }
-    Answer<Connection> connection = connect(globals, {.shared = true});
+    Answer<Connection> connection = connect(globals);
     if (!connection) {
         return tl::unexpected<Failure>(std::move(connection.error()));
     }

@@ -132,7 +132,7 @@ Answer<Exit> hold_lock(const Globals& globals, const LockOptions& options, const
     if (!request) {
         return tl::unexpected<Failure>(std::move(request.error()));
     }
-    Answer<Connection> connection = connect(globals, {.shared = true});
+    Answer<Connection> connection = connect(globals);
     if (!connection) {
         return tl::unexpected<Failure>(std::move(connection.error()));
     }
@@ -196,7 +196,7 @@ Answer<Exit> who_leads(const Globals& globals, const LockOptions& options) {
     if (!name) {
         return tl::unexpected<Failure>(name.error());
     }
-    Answer<Connection> connection = connect(globals, {.shared = true});
+    Answer<Connection> connection = connect(globals);
     if (!connection) {
         return tl::unexpected<Failure>(std::move(connection.error()));
     }
@@ -253,7 +253,10 @@ void add_lock_commands(CLI::App& app, CommandContext& context) {
                     "loyal lock backups\n  loyal lock backups --ttl 30s -- sh -c 'loyal put last $(date +%s) --fence "
                     "$LOYAL_LOCK=$LOYAL_FENCING_TOKEN'");
     lock->add_option("name", lock_options->name, "The lock")->required()->type_name("NAME");
-    lock->add_option("command", lock_options->command, "What to run while it is held, after --")->type_name("COMMAND");
+    // Word by word: a word such as "[ -e x ]" would be taken apart otherwise.
+    lock->add_option("command", lock_options->command, "What to run while it is held, after --")
+        ->type_name("COMMAND")
+        ->allow_extra_args(false);
     add_shared(lock, lock_options);
     when_chosen(lock, context, [&context, lock_options] { return hold_lock(context.globals, *lock_options, "lock"); });
 
@@ -266,7 +269,8 @@ void add_lock_commands(CLI::App& app, CommandContext& context) {
     elect_command->add_option("value", elect_options->value, "What others see of the leader, at most 1 KiB")
         ->type_name("VALUE");
     elect_command->add_option("command", elect_options->command, "What to run while this one leads, after --")
-        ->type_name("COMMAND");
+        ->type_name("COMMAND")
+        ->allow_extra_args(false);
     add_shared(elect_command, elect_options);
     CLI::Option* query = elect_command->add_flag("--query", elect_options->query, "Who leads now; exit code 1: nobody");
     elect_command->add_flag("--observe,--listen", elect_options->observe, "A line a leader, until Ctrl-C")

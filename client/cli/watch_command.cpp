@@ -118,7 +118,8 @@ class WatchPrinter {
                 break;
             case WatchNews::Kind::progress: show_progress(news.revision); break;
             case WatchNews::Kind::behind:
-                print_error("note: this watch is behind; the replicas feed it from the history until it has caught up\n");
+                print_error(
+                    "note: this watch is behind; the replicas feed it from the history until it has caught up\n");
                 break;
             case WatchNews::Kind::ended: return finish(failure_of_watch(news));
         }
@@ -230,10 +231,9 @@ Answer<Exit> watch(const Globals& globals, const WatchArguments& arguments) {
 
 void add_watch_command(CLI::App& app, CommandContext& context) {
     auto arguments = std::make_shared<WatchArguments>();
-    CLI::App* command =
-        add_command(app, "watch", "Tell every change of a key, a prefix or a range, until Ctrl-C",
-                    "loyal watch greeting\n  loyal watch --prefix users/ --rev 1200 --prev\n"
-                    "  loyal watch a --to b --limit 10 -w json");
+    CLI::App* command = add_command(app, "watch", "Tell every change of a key, a prefix or a range, until Ctrl-C",
+                                    "loyal watch greeting\n  loyal watch --prefix users/ --rev 1200 --prev\n"
+                                    "  loyal watch a --to b --limit 10 -w json");
     CLI::Option* key = command->add_option("key", arguments->key, "The key, or the first one of a range with --to");
     CLI::Option* prefix =
         command->add_option("--prefix", arguments->prefix, "All keys that begin with this; \"\" means all keys");

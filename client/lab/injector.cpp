@@ -146,6 +146,7 @@ void Injector::perform(const Step& step) {
                 expect_refusal(id);
             }
             break;
+        case Step::Kind::pause_holder: note(Event::Kind::inject, std::nullopt, step.text); break;  // the runner does it
         case Step::Kind::heal: heal_all(step.text); break;
     }
 }

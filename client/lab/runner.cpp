@@ -11,6 +11,7 @@
 #include "client/lab/injector.h"
 #include "client/lab/lab_cluster.h"
 #include "client/lab/load.h"
+#include "client/lab/lock_service.h"
 #include "client/lab/watch.h"
 
 namespace loyal::lab {
@@ -60,6 +61,7 @@ class ProcessRun {
     std::unique_ptr<LabCluster> cluster_;
     std::unique_ptr<client::Client> admin_;
     std::unique_ptr<ClusterService> service_;
+    std::unique_ptr<LockService> locks_;  // when compare-and-sets are done by locks
     RunClock clock_{RunClock::now_ns()};
     std::unique_ptr<Watch> watch_;
     std::unique_ptr<Injector> injector_;
@@ -148,14 +150,22 @@ void ProcessRun::go(const char* phase) {
     clock_.start_ns = RunClock::now_ns();
     watch_ = std::make_unique<Watch>(*admin_, cluster_->cluster().membership(), clock_);
     injector_ = std::make_unique<Injector>(*cluster_, *admin_, *watch_, clock_);
-    load_ = std::make_unique<Load>(scenario_.workload, options_.seed, *service_, &RunClock::now_ns);
+    if (scenario_.workload.cas_by != CasBy::operation) {
+        locks_ = std::make_unique<LockService>(*service_, scenario_.workload);
+    }
+    Service& served = locks_ ? static_cast<Service&>(*locks_) : *service_;
+    load_ = std::make_unique<Load>(scenario_.workload, options_.seed, served, &RunClock::now_ns);
     phase_ = phase;
     watch_->add_event({0, Event::Kind::phase, std::nullopt, phase});
 }
 
 void ProcessRun::perform_due() {
     while (next_step_ < scenario_.steps.size() && scenario_.steps[next_step_].at_s <= clock_.now_s()) {
-        injector_->perform(scenario_.steps[next_step_++]);
+        const Step& step = scenario_.steps[next_step_++];
+        injector_->perform(step);
+        if (step.kind == Step::Kind::pause_holder && locks_) {
+            locks_->pause_next_holder(step.pause_ms);
+        }
     }
     const Times& times = scenario_.times;
     const double first = scenario_.steps.empty() ? times.before : scenario_.steps.front().at_s;
@@ -292,6 +302,9 @@ void ProcessRun::show(const std::string& phase) {
 void ProcessRun::close_clients() {
     if (service_ != nullptr) {
         service_->close();
+    }
+    if (locks_ != nullptr) {
+        locks_->close();  // what it waits for has ended with the clients
     }
     if (admin_ != nullptr) {
         admin_->close();

@@ -19,6 +19,7 @@ const char* name_of(Step::Kind kind) {
         case Step::Kind::save_disk: return "save-disk";
         case Step::Kind::roll_back_disk: return "roll-back-disk";
         case Step::Kind::expect_restart_refused: return "expect-restart-refused";
+        case Step::Kind::pause_holder: return "pause-holder";
         case Step::Kind::heal: break;
     }
     return "heal";
@@ -39,7 +40,8 @@ bool is_injection(const Step& step) {
         case Step::Kind::power_cut:
         case Step::Kind::lose_disk:
         case Step::Kind::roll_back_disk:
-        case Step::Kind::expect_restart_refused: break;
+        case Step::Kind::expect_restart_refused:
+        case Step::Kind::pause_holder: break;
     }
     return true;
 }

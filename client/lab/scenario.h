@@ -38,6 +38,13 @@ struct ClusterShape {
     [[nodiscard]] consensus::Quorum quorum() const { return consensus::Quorum::of(fault_model, replicas); }
 };
 
+// How a compare-and-set is done.
+enum class CasBy : std::uint8_t {
+    operation,    // as one operation of the store
+    lock,         // by whoever holds the key's lock, who reads, compares and puts (lock_service.h)
+    fenced_lock,  // the same, and the put carries the fencing token
+};
+
 // Concurrent callers that ask again as soon as they are answered (closed loop), or at a rate, in turn. All of them sign
 // in with one key. Every value that is written is a new one, so that a read tells which write it saw.
 struct Workload {
@@ -49,6 +56,8 @@ struct Workload {
     double rate_per_s = 0;            // of all callers together; 0: closed loop
     std::uint64_t pause_ms = 10;      // closed loop: between an answer and the next question
     std::uint64_t timeout_ms = 3000;  // of an operation
+    CasBy cas_by = CasBy::operation;
+    std::uint64_t lock_ttl_ms = 1000;  // of the leases that locks are held on
 };
 
 struct Times {  // s; faults are in force during `during`
@@ -85,6 +94,7 @@ struct Step {
         save_disk,               // a copy of its data folder is taken, as it is in this moment
         roll_back_disk,          // killed, and its data folder is the saved copy again
         expect_restart_refused,  // `target` is started and must refuse to
+        pause_holder,            // whoever holds a lock and is about to write sleeps for `pause_ms` first
         heal,                    // everything but dead processes: faults none, network, clocks and disks as they were
     };
     double at_s = 0;  // from the start of the run

@@ -70,6 +70,7 @@ class ScenarioParser {
         check_life(fields, scenario);
         check_traitors(fields, scenario);
         check_naive(fields, scenario);
+        check_locks(fields, scenario);
         return scenario;
     }
 
@@ -167,7 +168,8 @@ class ScenarioParser {
 
     void read_workload(const toml::table& table, Workload& workload) {
         TomlFields fields(table, "[workload]", error_,
-                          {"clients", "keys", "value_bytes", "reads", "cas", "deletes", "rate", "pause", "timeout"});
+                          {"clients", "keys", "value_bytes", "reads", "cas", "deletes", "rate", "pause", "timeout",
+                           "cas_by", "lock_ttl"});
         workload.clients = static_cast<std::uint16_t>(fields.number("clients", 1, 256, workload.clients));
         workload.keys = static_cast<std::uint32_t>(fields.number("keys", 1, 100'000, workload.keys));
         workload.value_bytes =
@@ -181,6 +183,11 @@ class ScenarioParser {
         workload.rate_per_s = fields.real("rate", 0, 100'000, workload.rate_per_s);
         workload.pause_ms = fields.duration_ms("pause", 0, 60'000, workload.pause_ms);
         workload.timeout_ms = fields.duration_ms("timeout", 100, 120'000, workload.timeout_ms);
+        workload.cas_by = static_cast<CasBy>(fields.choice("cas_by", {"operation", "lock", "fenced-lock"}, 0));
+        workload.lock_ttl_ms = fields.duration_ms("lock_ttl", limits::lease_ttl_ms_min, 60'000, workload.lock_ttl_ms);
+        if (workload.cas_by != CasBy::operation && workload.read_percent + workload.cas_percent != 100) {
+            fields.refuse("cas_by", "a lock protects only what is done under it: reads and cas add up to 100 then");
+        }
         if (fields.has("rate") && fields.has("pause")) {
             fields.refuse("pause", "callers either ask at a rate or pause between operations; give one of the two");
         }
@@ -212,10 +219,12 @@ class ScenarioParser {
             {"lose-disk", Step::Kind::lose_disk},
             {"save-disk", Step::Kind::save_disk},
             {"roll-back-disk", Step::Kind::roll_back_disk},
+            {"pause-holder", Step::Kind::pause_holder},
         };
-        TomlFields fields(table, fmt::format("[[step]] {}", number), error_,
-                          {"at", "fault", "net", "clock", "disk", "pause", "kill", "restart", "expect-restart-refused",
-                           "power-cut", "lose-disk", "save-disk", "roll-back-disk", "heal", "repeat", "every"});
+        TomlFields fields(
+            table, fmt::format("[[step]] {}", number), error_,
+            {"at", "fault", "net", "clock", "disk", "pause", "kill", "restart", "expect-restart-refused", "power-cut",
+             "lose-disk", "save-disk", "roll-back-disk", "pause-holder", "heal", "repeat", "every"});
         const Named* action = nullptr;
         for (const Named& each : actions) {
             if (fields.has(each.key)) {
@@ -230,7 +239,7 @@ class ScenarioParser {
         if (action == nullptr) {
             fields.refuse("",
                           "it does nothing; give one of fault, net, clock, disk, pause, kill, restart, power-cut, "
-                          "lose-disk, save-disk, roll-back-disk, heal, expect-restart-refused");
+                          "lose-disk, save-disk, roll-back-disk, pause-holder, heal, expect-restart-refused");
             return;
         }
         if (!fields.has("at")) {
@@ -417,6 +426,19 @@ class ScenarioParser {
                 fields.refuse("step",
                               fmt::format("at {} s: a last-write-wins store only has clocks to disturb", step.at_s));
             }
+        }
+    }
+
+    // Locks are for real clients, and their holders are only stopped where there are any.
+    void check_locks(TomlFields& fields, const Scenario& scenario) {
+        const bool locks = scenario.workload.cas_by != CasBy::operation;
+        if (locks && (scenario.runs_simulated || scenario.cluster.store != Store::loyal)) {
+            fields.refuse("workload", "cas_by a lock is for real processes; give runners = [\"real\"]");
+        }
+        if (!locks && std::any_of(scenario.steps.begin(), scenario.steps.end(),
+                                  [](const Step& step) { return step.kind == Step::Kind::pause_holder; })) {
+            fields.refuse("step",
+                          "pause-holder: nobody holds a lock; give [workload] cas_by = \"lock\" or \"fenced-lock\"");
         }
     }
 

@@ -183,6 +183,7 @@ class Translation {
                 }
                 return {};
             case Step::Kind::expect_restart_refused: return needs_processes("the refusal to start again");
+            case Step::Kind::pause_holder: return needs_processes("a lock's holder");
             case Step::Kind::heal: return add_heal(at);
         }
         return {};

@@ -147,6 +147,18 @@ Result<Step> parse_pause_step(const std::string& value, std::uint16_t replicas) 
     return step;
 }
 
+Result<Step> parse_pause_holder(const std::string& value) {
+    const auto duration = replica::parse_duration_ms(value);
+    if (!duration || *duration == 0 || *duration > pause_ms_max) {
+        return fail(Errc::invalid_argument,
+                    fmt::format("\"{}\": expected how long, such as \"3s\"; at most 10m", value));
+    }
+    Step step;
+    step.pause_ms = *duration;
+    step.text = fmt::format("the holder of a lock that is about to write: stopped for {} ms", *duration);
+    return step;
+}
+
 Result<Step> parse_partition(const std::string& groups_text, std::uint16_t replicas) {
     std::vector<std::vector<std::uint16_t>> groups;
     std::set<std::uint16_t> named;
@@ -302,6 +314,7 @@ Result<Step> parse_step(Step::Kind kind, const std::string& value, std::uint16_t
         case Step::Kind::clock: step = parse_device_step("clock", value, replicas); break;
         case Step::Kind::disk: step = parse_device_step("disk", value, replicas); break;
         case Step::Kind::pause: step = parse_pause_step(value, replicas); break;
+        case Step::Kind::pause_holder: step = parse_pause_holder(value); break;
         case Step::Kind::kill:
         case Step::Kind::restart:
         case Step::Kind::lose_disk:

@@ -30,8 +30,8 @@ Finding ChangeLedger::compare(const Change& change, const ModelState& model) {
         return fmt::format("CHANGES: revision {} is not what the model did", at.value);
     }
     const auto before = item_at(model, change.key, at.minus(1));
-    const bool same = before ? change.previous_dropped || (change.previous && is_item(*change.previous, *before))
-                             : !change.previous;
+    const bool same =
+        before ? change.previous_dropped || (change.previous && is_item(*change.previous, *before)) : !change.previous;
     if (!same) {
         return fmt::format("CHANGES: revision {} replaced something else than the model says", at.value);
     }

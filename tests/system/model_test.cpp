@@ -164,7 +164,7 @@ TEST(Model, a_command_runs_while_the_lock_is_held_and_older_tokens_are_fenced) {
     ClusterOfProcesses cluster;
     cluster.up();
     const std::vector<std::string> show = {"lock", "l",  "--",
-                                           "sh",   "-c", "echo $LOYAL_LOCK=$LOYAL_FENCING_TOKEN; exit 42"};
+                                           "sh",   "-c", "echo $LOYAL_LOCK=$LOYAL_FENCING_TOKEN; [ 1 = 1 ] && exit 42"};
     const Ran first = cluster.loyal(show);
     EXPECT_EQ(first.exit, 42) << first.error;
     EXPECT_EQ(first.out, "1\nl=1\n");
@@ -178,6 +178,8 @@ TEST(Model, a_command_runs_while_the_lock_is_held_and_older_tokens_are_fenced) {
     EXPECT_EQ(cluster.get("k"), "new");
     EXPECT_EQ(code_of(cluster.loyal({"put", "k", "v", "--fence", "never=1", "-w", "json"})), "no_lock");
     EXPECT_EQ(code_of(cluster.loyal({"put", "k", "v", "--fence", "l=9", "-w", "json"})), "no_lock");
+    EXPECT_EQ(cluster.loyal({"lock", "l", "--", "sh", "-c", "test \"$1\" = '[a,b]'", "sh", "[a,b]"}).exit, 0)
+        << "words stay as they are";
     EXPECT_EQ(cluster.loyal({"lock", "l", "--", "/does/not/exist"}).exit, 2);
     EXPECT_EQ(cluster.loyal({"lease", "list"}).out, "found 0 leases\n") << "all were given up";
 }

@@ -141,8 +141,8 @@ TEST(Watch, many_watches_of_one_client_lose_and_repeat_nothing_while_the_primary
     ClusterOfProcesses cluster;
     cluster.up();
     const int primary = cluster.await_primary();
-    auto bench = cluster.start_loyal({"bench", "--watchers", "500", "--rate", "200", "--seconds", "6", "--timeout",
-                                      "20s", "-w", "json"});
+    auto bench = cluster.start_loyal(
+        {"bench", "--watchers", "500", "--rate", "200", "--seconds", "6", "--timeout", "20s", "-w", "json"});
     ASSERT_TRUE(eventually([&] { return cluster.loyal({"get", "--prefix", "bench/", "--count"}).out != "0\n"; }));
     cluster.kill(primary);
     const Ran ran = bench->finish();

@@ -46,8 +46,7 @@ class WatchBench {
             client::WatchOptions options;
             options.begin = bytes_of(prefix_of(i));
             options.end = end_of_prefix(options.begin);
-            (void)watchers[i % watchers.size()]->watch(options,
-                                                       [this, i](const WatchNews& news) { on_news(i, news); });
+            (void)watchers[i % watchers.size()]->watch(options, [this, i](const WatchNews& news) { on_news(i, news); });
         }
         std::unique_lock lock(mutex_);
         while (started_ < plan_.watches && !ended_ && !stop) {
@@ -64,8 +63,8 @@ class WatchBench {
         auto said = begun;
         std::size_t number = 0;
         for (; number < writes_.size() - 1 && !stop; ++number) {
-            const auto due = begun + std::chrono::duration_cast<BenchClock::duration>(std::chrono::duration<double>(
-                                         static_cast<double>(number) / plan_.rate_per_s));
+            const auto due = begun + std::chrono::duration_cast<BenchClock::duration>(
+                                         std::chrono::duration<double>(static_cast<double>(number) / plan_.rate_per_s));
             std::this_thread::sleep_until(due);
             {
                 const std::lock_guard lock(mutex_);
@@ -80,7 +79,8 @@ class WatchBench {
             kvstore::Put put;
             put.key = bytes_of(prefix_of(number % plan_.watches) + std::to_string(number / plan_.watches % 4));
             put.value = bytes_of(value);
-            writer.write(std::move(put), [this, number](const client::WriteResult& result) { on_written(number, result); });
+            writer.write(std::move(put),
+                         [this, number](const client::WriteResult& result) { on_written(number, result); });
             if (BenchClock::now() - said > std::chrono::seconds(1)) {
                 said = BenchClock::now();
                 const std::lock_guard lock(mutex_);
@@ -104,7 +104,9 @@ class WatchBench {
     }
 
  private:
-    [[nodiscard]] std::string prefix_of(std::size_t watch) const { return fmt::format("{}{:06}/", plan_.prefix, watch); }
+    [[nodiscard]] std::string prefix_of(std::size_t watch) const {
+        return fmt::format("{}{:06}/", plan_.prefix, watch);
+    }
     [[nodiscard]] Answer<void> failure() const {
         if (ended_) {
             return tl::unexpected<Failure>(*ended_);
@@ -215,12 +217,14 @@ std::string watch_bench_text(const WatchBenchPlan& plan, const WatchBenchReport&
         "{} watches, begun within {:.2f} s\n"
         "{} writes in {:.1f} s ({:.0f} a second), {} failed, {} unknown; latency p50 {:.2f} ms, p99 {:.2f} ms\n"
         "{} changes told; {} lost, {} repeated, {} out of order, {} strange; {} times behind\n"
-        "from the intended start of a write to the watch: p50 {:.2f} ms, p99 {:.2f} ms, p99.9 {:.2f} ms, max {:.2f} ms\n",
+        "from the intended start of a write to the watch: p50 {:.2f} ms, p99 {:.2f} ms, p99.9 {:.2f} ms, max {:.2f} "
+        "ms\n",
         plan.watches, report.begun_seconds, report.written, report.seconds,
         static_cast<double>(report.written) / std::max(report.seconds, 1e-9), report.failed, report.unknown,
-        latency_ms(report.write_ns.percentile(50)), latency_ms(report.write_ns.percentile(99)), report.told, report.lost,
-        report.repeated, report.disordered, report.strange, report.behind, latency_ms(report.told_ns.percentile(50)),
-        latency_ms(report.told_ns.percentile(99)), latency_ms(report.told_ns.percentile(99.9)), latency_ms(report.told_ns.max()));
+        latency_ms(report.write_ns.percentile(50)), latency_ms(report.write_ns.percentile(99)), report.told,
+        report.lost, report.repeated, report.disordered, report.strange, report.behind,
+        latency_ms(report.told_ns.percentile(50)), latency_ms(report.told_ns.percentile(99)),
+        latency_ms(report.told_ns.percentile(99.9)), latency_ms(report.told_ns.max()));
 }
 
 std::string watch_bench_json(const WatchBenchPlan& plan, const WatchBenchReport& report) {

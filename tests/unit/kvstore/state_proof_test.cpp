@@ -57,27 +57,36 @@ RC_GTEST_PROP(StateProof, says_of_every_key_what_the_state_held, ()) {
 
 struct StateProofForms : ::testing::Test {
     StateProofForms() {
-        replica.execute_to(test::test_interval);
-        replica.flush();
-        replica.work_all();
-        root = replica.checkpoints().roots().front();
-        proof = with_word(must(make_state_proof(replica.checkpoints(), root.height, test::test_salt, StateTable::keys,
-                                                view_of("k1"))),
-                          root);
+        consensus::BlockPtr last;
+        for (std::uint64_t height = 1; height <= test::test_interval; ++height) {
+            test::Submission submission;
+            submission.seq0 = height;
+            submission.operations = {test::put("k" + std::to_string(height), "v")};
+            last = test::block_on(last, {test::envelope_of(submission)}, test::start_ms + height);
+            (void)must(machine->execute(*last));
+        }
+        EXPECT_TRUE(machine->freeze());
+        must(machine->write_frozen(Durability::synced));
+        machine->drop_frozen();
+        while (must(checkpoints->work(100))) {
+        }
+        root = checkpoints->roots().front();
+        proof = with_word(
+            must(make_state_proof(*checkpoints, root.height, test::test_salt, StateTable::keys, view_of("k1"))), root);
     }
     [[nodiscard]] bool leads_to_the_root(const RecordProof& record) const {
         const auto over = root_over(test::test_salt, record);
         return over && *over == root.root;
     }
-    Chain chain;
-    CheckpointedReplica replica{chain};
+    test::MemoryStore store;
+    std::unique_ptr<StateMachine> machine = must(StateMachine::open(store, test::machine_with_checkpoints()));
+    std::unique_ptr<Checkpoints> checkpoints = must(Checkpoints::open(store, test::checkpoint_options()));
     StateRoot root;
     StateProof proof;
 };
 
 TEST_F(StateProofForms, a_checkpoint_that_is_not_kept_cannot_be_proven) {
-    const auto none =
-        make_state_proof(replica.checkpoints(), Height(999), test::test_salt, StateTable::keys, view_of("k1"));
+    const auto none = make_state_proof(*checkpoints, Height(999), test::test_salt, StateTable::keys, view_of("k1"));
     EXPECT_EQ(none.error().code, Errc::not_found);
 }
 

@@ -208,6 +208,22 @@ restart = "0,3"
     EXPECT_THAT(refusal("[cluster]\ncheckpoint_interval = 0\n"), HasSubstr("checkpoint_interval"));
 }
 
+TEST(Scenario, a_holder_of_a_lock_is_stopped_where_there_are_locks) {
+    const std::string locked = "runners = [\"real\"]\n[workload]\nreads = 40\ncas = 60\ncas_by = \"fenced-lock\"\n";
+    const Scenario scenario = read(locked + "lock_ttl = \"2s\"\n[[step]]\nat = 1\npause-holder = \"3s\"\n");
+    EXPECT_EQ(scenario.workload.cas_by, CasBy::fenced_lock);
+    EXPECT_EQ(scenario.workload.lock_ttl_ms, 2'000U);
+    ASSERT_EQ(scenario.steps.size(), 1U);
+    EXPECT_EQ(scenario.steps[0].kind, Step::Kind::pause_holder);
+    EXPECT_EQ(scenario.steps[0].pause_ms, 3'000U);
+    EXPECT_TRUE(is_injection(scenario.steps[0]));
+    EXPECT_THAT(refusal("[[step]]\nat = 1\npause-holder = \"3s\"\n"), HasSubstr("nobody holds a lock"));
+    EXPECT_THAT(refusal(locked + "[[step]]\nat = 1\npause-holder = \"soon\"\n"), HasSubstr("how long"));
+    EXPECT_THAT(refusal("[workload]\nreads = 40\ncas = 60\ncas_by = \"lock\"\n"), HasSubstr("real"));
+    EXPECT_THAT(refusal("runners = [\"real\"]\n[workload]\nreads = 40\ncas = 20\ncas_by = \"lock\"\n"),
+                HasSubstr("add up to 100"));
+}
+
 TEST(Scenario, proof_is_expected_against_traitors_only) {
     EXPECT_THAT(refusal("[expect]\nevidence = [\"E1\"]\n"), HasSubstr("no traitor"));
     EXPECT_THAT(refusal("[[step]]\nat = 1\nfault = \"0 byzantine equivocate\"\n[expect]\nagainst = [1]\n"),

@@ -44,7 +44,7 @@ class ChainCheckerTest : public ::testing::Test {
         made.result.height = made.block.header.height;
         made.result.digest.bytes[0] = static_cast<std::uint8_t>(seq);
         made.result.hlc = made.block.header.hlc;
-        kvstore::Replies replies{{}, session_, {}};
+        kvstore::Replies replies{client_, session_, {}};
         for (std::size_t i = 0; i < values.size(); ++i) {
             replies.outcomes.push_back(
                 Outcome{Seq(seq + i), made.result.height, {}, made.result.hlc, Revision(++revision_), Status::ok, {}});
@@ -57,7 +57,7 @@ class ChainCheckerTest : public ::testing::Test {
         return checker_.executed(ReplicaId(replica), made.block, made.result);
     }
     [[nodiscard]] Finding acknowledge(const Outcome& outcome, ChainChecker::Mark mark = {}) {
-        return checker_.acknowledged({}, session_, mark, kvstore::Put{bytes_of("k"), bytes_of("x")}, outcome);
+        return checker_.acknowledged(client_, session_, mark, kvstore::Put{bytes_of("k"), bytes_of("x")}, outcome);
     }
     [[nodiscard]] Finding read(const std::string& value, std::uint64_t revision, ChainChecker::Mark mark) {
         const kvstore::Range range{bytes_of("k"), {}, 0, false, false, false};
@@ -68,6 +68,7 @@ class ChainCheckerTest : public ::testing::Test {
         return checker_.read_returned(mark, range, result);
     }
 
+    const consensus::ClientId client_ = consensus::client_id_of({});  // of a key of zeros
     consensus::SessionId session_{7};
     consensus::BlockRef head_ = consensus::genesis_block({});
     std::uint64_t revision_ = 0;

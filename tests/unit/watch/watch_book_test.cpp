@@ -37,7 +37,8 @@ class WatchBookTest : public testing::Test {
         WatchOptions options;
         options.begin = bytes_of("key");
         options.from = from;
-        book->add(the_watch, options, [this](const WatchNews& news) { hear(news); }, now);
+        book->add(
+            the_watch, options, [this](const WatchNews& news) { hear(news); }, now);
         take();
     }
     void hear(const WatchNews& news) {
@@ -307,7 +308,8 @@ TEST_F(WatchBookTest, in_the_crash_model_one_word_is_enough) {
     WatchOptions options;
     options.begin = bytes_of("key");
     options.from = Revision(1);
-    book->add(the_watch, options, [this](const WatchNews& news) { hear(news); }, now);
+    book->add(
+        the_watch, options, [this](const WatchNews& news) { hear(news); }, now);
     take();
     say(2, events(2, 0, 5));
     EXPECT_EQ(revisions(), list({1, 2, 4, 5}));
@@ -322,10 +324,13 @@ TEST_F(WatchBookTest, a_callback_may_end_its_own_watch) {
     options.begin = bytes_of("key");
     options.from = Revision(1);
     std::size_t heard = 0;
-    book->add(the_watch, options, [&](const WatchNews&) {
-        ++heard;
-        book->remove(the_watch);
-    }, now);
+    book->add(
+        the_watch, options,
+        [&](const WatchNews&) {
+            ++heard;
+            book->remove(the_watch);
+        },
+        now);
     take();
     EXPECT_EQ(heard, 1U);
     EXPECT_EQ(book->size(), 0U);

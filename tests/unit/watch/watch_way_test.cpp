@@ -95,7 +95,8 @@ class Way {
                 options.want_previous = of.want_previous;
                 options.progress_ms = 100;
                 told_[i];
-                book_.add(client::WatchId(i), options, [this, i](const WatchNews& news) { hear(i, news); }, now_);
+                book_.add(
+                    client::WatchId(i), options, [this, i](const WatchNews& news) { hear(i, news); }, now_);
             }
         }
         ++step_;

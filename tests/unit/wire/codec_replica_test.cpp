@@ -108,7 +108,7 @@ TEST(CodecReplica, bounds_are_checked) {
     frame.mutable_reply()->add_outcomes()->set_digest(std::string(31, 'd'));
     EXPECT_FALSE(decode(frame));
     frame.mutable_reply()->mutable_outcomes(0)->set_digest(std::string(32, 'd'));
-    frame.mutable_reply()->mutable_outcomes(0)->mutable_outcome()->set_status(10);
+    frame.mutable_reply()->mutable_outcomes(0)->mutable_outcome()->set_status(99);
     EXPECT_FALSE(decode(frame));
     frame.mutable_status_reply()->set_json(std::string((256U << 10U) + 1, 'j'));
     EXPECT_FALSE(decode(frame));
