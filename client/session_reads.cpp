@@ -52,15 +52,21 @@ void take_malformed(ReadResult& result) {
     result.integrity = true;
 }
 
+struct Decodes {
+    ByteView result;
+
+    bool operator()(const kvstore::Range&) const { return kvstore::decode_range_result(result).has_value(); }
+    bool operator()(const kvstore::LeaseQuery&) const { return kvstore::decode_lease_report(result).has_value(); }
+    bool operator()(const kvstore::LockQuery&) const { return kvstore::decode_lock_report(result).has_value(); }
+    bool operator()(const kvstore::ClientQuery&) const { return kvstore::decode_client_report(result).has_value(); }
+};
+
 bool is_well_formed(const kvstore::Query& query, const kvstore::QueryAnswer& answer) {
-    if (answer.status == Status::compacted) {
-        return kvstore::decode_count(answer.result).has_value();
+    switch (answer.status) {
+        case Status::ok: return std::visit(Decodes{answer.result}, query);
+        case Status::compacted: return kvstore::decode_count(answer.result).has_value();
+        default: return true;
     }
-    if (answer.status != Status::ok) {
-        return true;
-    }
-    return std::holds_alternative<kvstore::LeaseQuery>(query) ? kvstore::decode_lease_report(answer.result).has_value()
-                                                              : kvstore::decode_lock_report(answer.result).has_value();
 }
 
 void take_answer(ReadResult& result, const kvstore::Query& query, kvstore::QueryAnswer answer) {

@@ -275,7 +275,8 @@ class ClusterParser {
     }
 
     void read_limits(const toml::table& table) {
-        Fields fields(table, "[limits]", error_, {"window", "log_quota_bytes", "checkpoint_interval", "history_revisions"});
+        Fields fields(table, "[limits]", error_,
+                      {"window", "log_quota_bytes", "checkpoint_interval", "history_revisions"});
         cluster_.window = fields.number("window", 1, limits::window_max, std::optional(limits::window_default));
         cluster_.checkpoint_interval = fields.number("checkpoint_interval", 0, limits::checkpoint_interval_max,
                                                      std::optional<std::uint64_t>(limits::checkpoint_interval_default));

@@ -35,7 +35,8 @@ class EnvelopePool {
     // Leave when they can execute no more: not_after is behind the committed time.
     void expire(Hlc committed);
 
-    // Envelopes for the next block, one of each client in turn, each client's oldest first, within the limits of a body.
+    // Envelopes for the next block, one of each client in turn, each client's oldest first, within the limits of a
+    // body.
     [[nodiscard]] std::vector<Envelope> next_batch() const;
     [[nodiscard]] bool has_unproposed() const;
     [[nodiscard]] std::size_t unproposed_bytes() const;

@@ -29,8 +29,9 @@ struct Persisted {  // this Persist and all before it are on disk
 };
 struct Executed {
     Height height;
-    crypto::Digest digest;   // exec_dig of PROTOCOL.md §13 S1
-    std::optional<Hlc> due{};  // something is due in that state from then on: a block is wanted, if need be an empty one (B5)
+    crypto::Digest digest;  // exec_dig of PROTOCOL.md §13 S1
+    std::optional<Hlc>
+        due{};  // something is due in that state from then on: a block is wanted, if need be an empty one (B5)
 };
 // The root of the own state at a checkpoint height was computed and is durable here (S3).
 struct CheckpointReady {

@@ -71,11 +71,8 @@ Result<Replies> BlockExecutor::execute(const consensus::Envelope& envelope) {
         }
         return replies;
     }
-    Submission submission{envelope,
-                          {envelope.client, envelope.session},
-                          {envelope.client, envelope_result_bytes_max},
-                          {},
-                          nullptr};
+    Submission submission{
+        envelope, {envelope.client, envelope.session}, {envelope.client, envelope_result_bytes_max}, {}, nullptr};
     if (auto operations = decode_operations(envelope.operations, envelope.count)) {
         submission.operations = std::move(*operations);
     }

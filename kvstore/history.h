@@ -4,11 +4,11 @@
 // Table `history`, under the root: records of up to some 16 KiB, each of the changes of one block that follow one
 // another, keyed by the first one's position (revision u64 big-endian | part u32 big-endian). Content:
 //   hlc u64 | (revision u64 | part u32 | flags u8 | key u16+bytes | [new: created u64 | version u64 | lease u64 |
-//              value u32+bytes] | [previous: revision u64 | part u32 | created u64 | version u64 | hlc u64 | lease u64 |
-//              value u32+bytes])*
-//   flags 1: deleted, so there is no `new`; 2: there was a previous one (of version 0: a deletion that the history knows
-//   of); 4: there was, but it was not kept; 8: its value is a record of its own, because it is large: under the same key
-//   and a byte 1; then the change is the first one here
+//              value u32+bytes] | [previous: revision u64 | part u32 | created u64 | version u64 | hlc u64 | lease u64
+//              | value u32+bytes])*
+//   flags 1: deleted, so there is no `new`; 2: there was a previous one (of version 0: a deletion that the history
+//   knows of); 4: there was, but it was not kept; 8: its value is a record of its own, because it is large: under the
+//   same key and a byte 1; then the change is the first one here
 //
 // What is before `StateMeta::compacted` is dropped record by record; a key's newest record holds its value, so a change
 // is needed only for reads as of revisions before it.
@@ -90,13 +90,13 @@ struct ChangeQuery {
     Bytes begin;
     std::optional<Bytes> end;  // as in Range
     std::size_t changes_max = 1000;
-    std::size_t bytes_max = 1U << 20;      // of keys and values, unless a single change has more
-    std::size_t records_max = 256;         // of the history to look through
+    std::size_t bytes_max = 1U << 20;  // of keys and values, unless a single change has more
+    std::size_t records_max = 256;     // of the history to look through
 };
 struct ChangePage {
-    std::vector<Change> changes;  // in order
-    ChangeId upto;                // nothing of the query stands between `after` and here but these
-    bool more = false;            // there may be more behind `upto`; otherwise it is the state's newest change
+    std::vector<Change> changes;        // in order
+    ChangeId upto;                      // nothing of the query stands between `after` and here but these
+    bool more = false;                  // there may be more behind `upto`; otherwise it is the state's newest change
     std::optional<Revision> compacted;  // instead of changes: `after` is before this, the oldest revision that is kept
 };
 

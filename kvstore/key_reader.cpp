@@ -99,8 +99,7 @@ Result<void> KeyReader::walk(ByteView begin, ByteView end, bool reverse, const V
 
 Result<std::optional<KeyReader::HistoryRecord>> KeyReader::history_record(const ChangeId& id) {
     std::optional<HistoryRecord> found;
-    const ChangeId behind =
-        id.part == last_part ? ChangeId{id.revision.next(), 0} : ChangeId{id.revision, id.part + 1};
+    const ChangeId behind = id.part == last_part ? ChangeId{id.revision.next(), 0} : ChangeId{id.revision, id.part + 1};
     auto walked = view_.walk(StateTable::history, {}, history_key(behind), true,
                              [&](ByteView key, ByteView content) -> Result<bool> {
                                  const auto at = parse_history_key(key);
@@ -136,7 +135,8 @@ Result<void> KeyReader::fill_previous(ChangeView& change) {
 }
 
 Result<ChangeView> KeyReader::change(const ChangeId& id) {
-    const bool known = cached_ && !cached_changes_.empty() && cached_->first <= id && id <= cached_changes_.back().now.id;
+    const bool known =
+        cached_ && !cached_changes_.empty() && cached_->first <= id && id <= cached_changes_.back().now.id;
     if (!known) {
         auto record = history_record(id);
         if (!record) {

@@ -1,7 +1,7 @@
-// KeyReader: what the state says of keys, now and as of older revisions: single keys, pages of ranges, counts, histories
-// and the changes that watches ask for (MVCC; Reed, "Naming and Synchronization in a Decentralized Computer System",
-// 1978). A read as of a revision begins at the key's newest record and follows the history back, change by change, to
-// what the key was then.
+// KeyReader: what the state says of keys, now and as of older revisions: single keys, pages of ranges, counts,
+// histories and the changes that watches ask for (MVCC; Reed, "Naming and Synchronization in a Decentralized Computer
+// System", 1978). A read as of a revision begins at the key's newest record and follows the history back, change by
+// change, to what the key was then.
 //
 // Answers that the caller is to be told, such as Status::compacted, are part of the result; errors are the store's.
 // One thread; for one block or one read, as the view.

@@ -3,8 +3,8 @@
 // somebody comes to the head of the queue: by one larger each time, so that it is unique and only grows for that name,
 // for ever: the record stays when nobody wants the lock any more.
 //
-// Table `locks`, under the root: name -> encode_lock_report (answers.h). Elections are locks whose waiters show a value.
-// Pure but for the writer that they are given; one thread.
+// Table `locks`, under the root: name -> encode_lock_report (answers.h). Elections are locks whose waiters show a
+// value. Pure but for the writer that they are given; one thread.
 #pragma once
 
 #include "config/result.h"

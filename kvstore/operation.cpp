@@ -349,7 +349,8 @@ Txn read_txn(CanonicalReader& in) {
         for (std::uint16_t i = 0; i < sizes[branch] && in.ok(); ++i) {
             CanonicalReader ahead = in;
             const auto kind = ahead.number<std::uint8_t>();
-            if (kind == 0 || (kind > static_cast<std::uint8_t>(Kind::erase) && kind != static_cast<std::uint8_t>(Kind::range))) {
+            if (kind == 0 ||
+                (kind > static_cast<std::uint8_t>(Kind::erase) && kind != static_cast<std::uint8_t>(Kind::range))) {
                 in.reject();  // before anything in it is read: transactions do not nest
                 break;
             }

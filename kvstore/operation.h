@@ -5,8 +5,8 @@
 //    1 put         flags 1: lease, 2: time to live, 4: fence  | key | value u32+bytes | [lease u64] | [ttl ms u64] |
 //                  [fence]
 //    2 delete      flags 1: has end, 4: fence                 | key | [end] | [fence]
-//    3 cas         flags 1: has expect, 2: has value, 4: fence  | key | [expect u32+bytes] | [value u32+bytes] | [fence]
-//    4 range       flags 1: has end, 2: reverse, 4: keys only, 8: count only, 16: at a revision, 32: at a time,
+//    3 cas         flags 1: has expect, 2: has value, 4: fence  | key | [expect u32+bytes] | [value u32+bytes] |
+//    [fence] 4 range       flags 1: has end, 2: reverse, 4: keys only, 8: count only, 16: at a revision, 32: at a time,
 //                  64: history                                | key | [end] | limit u32 | [revision u64] | [hlc u64]
 //    5 txn         compares u16, then u16, else u16, and these; of operations put, delete and range only
 //                  compare: target u8 | relation u8 | key | number u64 or, of a value, u32+bytes
@@ -71,9 +71,9 @@ struct CompareAndSet {
 };
 // A read; as an operation it takes its place in the order of writes (rule R4).
 struct Range {
-    Bytes begin;               // a single key when `end` is absent
+    Bytes begin;                 // a single key when `end` is absent
     std::optional<Bytes> end{};  // exclusive; empty means "to the end"
-    std::uint32_t limit = 0;   // 0: as many as one page holds; with count_only it bounds nothing
+    std::uint32_t limit = 0;     // 0: as many as one page holds; with count_only it bounds nothing
     bool reverse = false;
     bool keys_only = false;
     bool count_only = false;
@@ -95,8 +95,8 @@ struct Compare {
     Bytes value;
 };
 using TxnOperation = std::variant<Put, Delete, Range>;
-// All of `then` when every comparison holds, otherwise all of `otherwise`, one after the other at one revision. Within a
-// branch no key is put twice, or put and deleted (Status::invalid). All or nothing.
+// All of `then` when every comparison holds, otherwise all of `otherwise`, one after the other at one revision. Within
+// a branch no key is put twice, or put and deleted (Status::invalid). All or nothing.
 struct Txn {
     std::vector<Compare> compares;
     std::vector<TxnOperation> then;
@@ -165,9 +165,9 @@ struct ClientQuery {
     std::uint32_t limit = 0;
 };
 
-using Operation =
-    std::variant<Put, Delete, CompareAndSet, Range, Txn, LeaseGrant, LeaseRevoke, LeaseKeepAlive, LockAcquire,
-                 LockRelease, Compact, LeaseQuery, LockQuery, ClientAdd, ClientRemove, RightGrant, RightRevoke, ClientQuery>;
+using Operation = std::variant<Put, Delete, CompareAndSet, Range, Txn, LeaseGrant, LeaseRevoke, LeaseKeepAlive,
+                               LockAcquire, LockRelease, Compact, LeaseQuery, LockQuery, ClientAdd, ClientRemove,
+                               RightGrant, RightRevoke, ClientQuery>;
 // What changes nothing, and may be answered without being ordered.
 using Query = std::variant<Range, LeaseQuery, LockQuery, ClientQuery>;
 [[nodiscard]] bool is_query(const Operation& operation);

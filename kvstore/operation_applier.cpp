@@ -166,7 +166,8 @@ Result<Applied> OperationApplier::query(Caller& caller, const Query& query) {
         return no_room;
     }
     writer_.flush_history();
-    auto answer = answer_query({writer_.reader(), writer_.view(), writer_.meta(), writer_.clients()}, query, limits::range_bytes_max);
+    auto answer = answer_query({writer_.reader(), writer_.view(), writer_.meta(), writer_.clients()}, query,
+                               limits::range_bytes_max);
     if (!answer) {
         return tl::unexpected(answer.error());
     }

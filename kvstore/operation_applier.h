@@ -52,7 +52,8 @@ class OperationApplier {
     [[nodiscard]] Result<Applied> txn(Caller& caller, const Txn& txn);
     [[nodiscard]] Result<bool> holds(const Compare& compare);
     [[nodiscard]] Result<Status> check_branch(const Caller& caller, const std::vector<TxnOperation>& branch);
-    [[nodiscard]] Result<TxnPart> apply_part(const Caller& caller, const TxnOperation& operation, std::size_t& bytes_left);
+    [[nodiscard]] Result<TxnPart> apply_part(const Caller& caller, const TxnOperation& operation,
+                                             std::size_t& bytes_left);
 
     // ---- Parts of them
     // Not there, or somebody else's: Status::no_lease.
@@ -69,6 +70,5 @@ class OperationApplier {
     std::uint64_t history_revisions_;
     std::size_t result_bytes_left_;
 };
-
 
 }  // namespace loyal::kvstore

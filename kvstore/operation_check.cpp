@@ -19,17 +19,17 @@ Result<void> check_key(ByteView key, const char* what = "key", bool may_be_empty
                              std::to_string(limits::key_bytes_max) + " bytes");
     }
     if (key.size() > limits::key_bytes_max) {
-        return out_of_bounds(std::string("the ") + what + " has " + std::to_string(key.size()) +
-                             " bytes; at most " + std::to_string(limits::key_bytes_max) + " are allowed");
+        return out_of_bounds(std::string("the ") + what + " has " + std::to_string(key.size()) + " bytes; at most " +
+                             std::to_string(limits::key_bytes_max) + " are allowed");
     }
     return {};
 }
 
 Result<void> check_value(ByteView value, std::size_t bytes_max = limits::value_bytes_max) {
-    return value.size() <= bytes_max ? Result<void>()
-                                     : Result<void>(out_of_bounds("the value has " + std::to_string(value.size()) +
-                                                                  " bytes; at most " + std::to_string(bytes_max) +
-                                                                  " are allowed"));
+    return value.size() <= bytes_max
+               ? Result<void>()
+               : Result<void>(out_of_bounds("the value has " + std::to_string(value.size()) + " bytes; at most " +
+                                            std::to_string(bytes_max) + " are allowed"));
 }
 
 Result<void> check_ttl(std::uint64_t ttl_ms) {

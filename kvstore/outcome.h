@@ -14,25 +14,25 @@ using LeaseId = consensus::Number<struct LeaseTag, std::uint64_t>;      // from 
 
 enum class Status : std::uint8_t {
     ok = 0,
-    not_found = 1,       // del of an absent key
-    mismatch = 2,        // cas: the comparison failed
-    invalid = 3,         // the operations of the envelope do not parse, or break a limit
-    expired = 4,         // block hlc > not_after: surely not executed
-    beyond_horizon = 5,  // not_after too far ahead: surely not executed
-    window = 6,          // seq >= low + session_window: surely not executed
-    no_session = 7,      // too many sessions of this client, none of them idle: surely not executed
-    denied = 8,          // the client lacks the right
-    too_large = 9,       // a range whose answer no longer fits the reply to its envelope or block: ask again alone;
-                         // a delete of more than delete_keys_max keys
+    not_found = 1,         // del of an absent key
+    mismatch = 2,          // cas: the comparison failed
+    invalid = 3,           // the operations of the envelope do not parse, or break a limit
+    expired = 4,           // block hlc > not_after: surely not executed
+    beyond_horizon = 5,    // not_after too far ahead: surely not executed
+    window = 6,            // seq >= low + session_window: surely not executed
+    no_session = 7,        // too many sessions of this client, none of them idle: surely not executed
+    denied = 8,            // the client lacks the right
+    too_large = 9,         // a range whose answer no longer fits the reply to its envelope or block: ask again alone;
+                           // a delete of more than delete_keys_max keys
     compacted = 10,        // a revision or time before what is kept; the result is the oldest revision that is
     future_revision = 11,  // a revision that was not reached yet
     no_lease = 12,         // unknown, revoked or expired; or somebody else's
     fenced = 13,           // a newer token of the fence's lock was given out
     no_lock = 14,          // a fence for a lock, or a token, that never was; a lock that the lease does not wait for
-    exhausted = 15,        // too many leases of a client, keys of a lease, waiters for a lock, clients, or grants of one
-    no_client = 16,        // no client has that name, or it has none of these rights there
-    exists = 17,           // a client has that name or that key
-    last_operator = 18,    // nobody would be left who may change rights
+    exhausted = 15,      // too many leases of a client, keys of a lease, waiters for a lock, clients, or grants of one
+    no_client = 16,      // no client has that name, or it has none of these rights there
+    exists = 17,         // a client has that name or that key
+    last_operator = 18,  // nobody would be left who may change rights
 };
 [[nodiscard]] bool is_status(std::uint8_t number);
 [[nodiscard]] std::string_view to_string(Status status);

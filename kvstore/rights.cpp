@@ -155,8 +155,8 @@ void ClientDirectory::remove(const consensus::ClientId& id) {
 }
 
 std::size_t ClientDirectory::operators() const {
-    return static_cast<std::size_t>(std::count_if(clients_.begin(), clients_.end(),
-                                                  [](const auto& each) { return is_operator(each.second); }));
+    return static_cast<std::size_t>(
+        std::count_if(clients_.begin(), clients_.end(), [](const auto& each) { return is_operator(each.second); }));
 }
 
 }  // namespace loyal::kvstore

@@ -1,10 +1,10 @@
-// Who may do what: each client has rights below key prefixes. Genesis rights come from the cluster file; what was changed
-// since stands in the replicated state, so that every replica enforces the same ones at the same place in the order.
-// Names of locks are keys in this respect, so that a prefix is a namespace for both.
+// Who may do what: each client has rights below key prefixes. Genesis rights come from the cluster file; what was
+// changed since stands in the replicated state, so that every replica enforces the same ones at the same place in the
+// order. Names of locks are keys in this respect, so that a prefix is a namespace for both.
 //
-// Table `clients`, under the root: client id 16 -> present u8 | name u8+bytes | key 32 | grants u16, each (prefix u16+bytes
-// | rights u8), ascending by prefix. Clients of genesis have a record once they were changed; `present` 0: removed.
-// ClientDirectory is derived from both when a state is opened. Pure, values of the executor's; no threads.
+// Table `clients`, under the root: client id 16 -> present u8 | name u8+bytes | key 32 | grants u16, each (prefix
+// u16+bytes | rights u8), ascending by prefix. Clients of genesis have a record once they were changed; `present` 0:
+// removed. ClientDirectory is derived from both when a state is opened. Pure, values of the executor's; no threads.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +22,8 @@ namespace loyal::kvstore {
 
 inline constexpr std::uint8_t right_read = 1;
 inline constexpr std::uint8_t right_write = 2;
-inline constexpr std::uint8_t right_admin = 4;  // to grant and revoke rights below the prefix; with all keys, of operators
+inline constexpr std::uint8_t right_admin =
+    4;  // to grant and revoke rights below the prefix; with all keys, of operators
 inline constexpr std::uint8_t rights_all = right_read | right_write | right_admin;
 
 struct Grant {

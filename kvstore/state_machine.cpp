@@ -9,8 +9,8 @@
 #include "kvstore/block_executor.h"
 #include "kvstore/checkpoint_tables.h"
 #include "kvstore/generation_writer.h"
-#include "kvstore/kv_tables.h"
 #include "kvstore/key_reader.h"
+#include "kvstore/kv_tables.h"
 #include "kvstore/overlay.h"
 #include "kvstore/queries.h"
 #include "kvstore/sessions.h"
@@ -123,8 +123,8 @@ Result<ExecutedBlock> KvStateMachine::execute_all(const consensus::Block& block)
     ExecutedBlock executed;
     executed.height = block.header.height;
     executed.hlc = block.header.hlc;
-    BlockExecutor executor(
-        {store_, overlay_, directory_, leases_, meta_, clients_, rules_, options_.history_revisions}, block);
+    BlockExecutor executor({store_, overlay_, directory_, leases_, meta_, clients_, rules_, options_.history_revisions},
+                           block);
     executed.replies.reserve(block.envelopes.size());
     for (const Envelope& envelope : block.envelopes) {
         auto replies = executor.execute(envelope);
@@ -161,9 +161,8 @@ Result<ExecutedBlock> KvStateMachine::execute_all(const consensus::Block& block)
 
 bool KvStateMachine::is_denied(const Envelope& envelope, const std::vector<Operation>& operations) const {
     const ClientRecord* client = clients_.find(envelope.client);
-    return client == nullptr || std::any_of(operations.begin(), operations.end(), [&](const Operation& operation) {
-               return !allows(*client, operation);
-           });
+    return client == nullptr || std::any_of(operations.begin(), operations.end(),
+                                            [&](const Operation& operation) { return !allows(*client, operation); });
 }
 
 Result<AdmissionResult> KvStateMachine::admit(const Envelope& envelope) const {
@@ -397,16 +396,23 @@ Result<std::unique_ptr<StateMachine>> StateMachine::open(Store& kv, StateMachine
     if (!clients) {
         return tl::unexpected(clients.error());
     }
-    return std::unique_ptr<StateMachine>(
-        std::make_unique<KvStateMachine>(kv, std::move(options), std::move(*meta), std::move(*directory),
-                                         std::move(*leases), std::move(*clients)));
+    return std::unique_ptr<StateMachine>(std::make_unique<KvStateMachine>(
+        kv, std::move(options), std::move(*meta), std::move(*directory), std::move(*leases), std::move(*clients)));
 }
 
 std::vector<std::string> StateMachine::state_tables() {
-    return {std::string(keys_table_name),     std::string(sessions_table_name), std::string(meta_table_name),
-            std::string(pre_table_name),      std::string(leaves_table_name),   std::string(nodes_table_name),
-            std::string(progress_table_name), std::string(runs_table_name),     "history",
-            "leases",                         "lease_items",                    "locks",
+    return {std::string(keys_table_name),
+            std::string(sessions_table_name),
+            std::string(meta_table_name),
+            std::string(pre_table_name),
+            std::string(leaves_table_name),
+            std::string(nodes_table_name),
+            std::string(progress_table_name),
+            std::string(runs_table_name),
+            "history",
+            "leases",
+            "lease_items",
+            "locks",
             "clients"};
 }
 

@@ -23,8 +23,8 @@
 #include "consensus/messages.h"
 #include "kvstore/history.h"
 #include "kvstore/operation.h"
-#include "kvstore/rights.h"
 #include "kvstore/result_tree.h"
+#include "kvstore/rights.h"
 #include "kvstore/sessions.h"
 #include "kvstore/store.h"
 
@@ -47,7 +47,7 @@ struct ExecutedBlock {
     // Something is due by the cluster's clock from this time on (a lease): if nobody writes, a block without envelopes
     // is wanted then (rule B5).
     std::optional<consensus::Hlc> due;
-    std::shared_ptr<const ClientDirectory> clients;  // when the block changed who may do what; otherwise null
+    std::shared_ptr<const ClientDirectory> clients;         // when the block changed who may do what; otherwise null
     std::shared_ptr<const BlockResults> results = nullptr;  // what receipts are made of
 };
 
@@ -78,7 +78,7 @@ struct StateMachineOptions {
     std::vector<std::string> rules_off;
     SessionBounds session_bounds;
     // Of the cluster, fixed at its genesis. Salt: state_digest.h.
-    std::uint64_t checkpoint_interval = 0;  // C; 0: no checkpoints
+    std::uint64_t checkpoint_interval = 0;                                // C; 0: no checkpoints
     std::uint64_t history_revisions = limits::history_revisions_default;  // older ones are forgotten
     crypto::Digest salt;
 };

@@ -143,15 +143,14 @@ Result<std::vector<Bytes>> StateWriter::items_of(LeaseId id, LeaseItem kind) {
     begin.push_back(static_cast<std::uint8_t>(kind));
     Bytes end = begin;
     ++end.back();
-    auto walked =
-        view_.walk(StateTable::lease_items, begin, end, false, [&](ByteView key, ByteView) -> Result<bool> {
-            const auto item = parse_lease_item_key(key);
-            if (!item) {
-                return tl::unexpected(item.error());
-            }
-            names.emplace_back(item->name.begin(), item->name.end());
-            return true;
-        });
+    auto walked = view_.walk(StateTable::lease_items, begin, end, false, [&](ByteView key, ByteView) -> Result<bool> {
+        const auto item = parse_lease_item_key(key);
+        if (!item) {
+            return tl::unexpected(item.error());
+        }
+        names.emplace_back(item->name.begin(), item->name.end());
+        return true;
+    });
     if (!walked) {
         return tl::unexpected(walked.error());
     }

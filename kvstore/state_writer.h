@@ -54,8 +54,8 @@ class StateWriter {
     // What was changed so far can be read as a past.
     void flush_history();
     void forget_before(Revision revision, consensus::Hlc at);
-    // At the end of the block: keeps to limits::history_bytes_max and to `revisions_max`, and drops what was forgotten, a
-    // bounded number of records a block.
+    // At the end of the block: keeps to limits::history_bytes_max and to `revisions_max`, and drops what was forgotten,
+    // a bounded number of records a block.
     [[nodiscard]] Result<void> trim_history(std::uint64_t revisions_max);
     // What the block changed.
     [[nodiscard]] std::shared_ptr<const std::vector<Change>> take_changes();

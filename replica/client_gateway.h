@@ -1,7 +1,7 @@
-// ClientGateway: the links of clients, on a listening socket of their own. Only keys that the replicated state knows get
-// in, and as long as there is none those of the cluster file; a
-// client that does not read its replies, or sends three bad messages, is disconnected; the latter is kept out for a
-// while. Everything runs on the event loop; callbacks come from the loop.
+// ClientGateway: the links of clients, on a listening socket of their own. Only keys that the replicated state knows
+// get in, and as long as there is none those of the cluster file; a client that does not read its replies, or sends
+// three bad messages, is disconnected; the latter is kept out for a while. Everything runs on the event loop; callbacks
+// come from the loop.
 #pragma once
 
 #include <functional>

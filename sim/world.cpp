@@ -107,8 +107,9 @@ void World::make_members() {
         client_names_.emplace(fmt::format("c{}", client_ids_.size()), id);
         client_ids_.push_back(id);
         membership_.clients.emplace(id, signer.public_key());
-        state_options_.clients[id] = kvstore::client_with(fmt::format("c{}", client_ids_.size() - 1), signer.public_key(),
-                                                         kvstore::right_read | kvstore::right_write);
+        state_options_.clients[id] =
+            kvstore::client_with(fmt::format("c{}", client_ids_.size() - 1), signer.public_key(),
+                                 kvstore::right_read | kvstore::right_write);
     }
     for (const auto& [name, client] : scenario_.client_names) {
         client_names_.emplace(name, client_ids_.at(client));

@@ -58,8 +58,8 @@ struct StateProofAsk {
     std::uint64_t nonce = 0;
     Bytes key;
 };
-using ClientMessage = std::variant<Submit, Read, StatusRequest, Control, CheckpointAsk, StateAsk, ReceiptAsk, StateProofAsk,
-                                   Watch, Unwatch>;
+using ClientMessage = std::variant<Submit, Read, StatusRequest, Control, CheckpointAsk, StateAsk, ReceiptAsk,
+                                   StateProofAsk, Watch, Unwatch>;
 
 // ---- Replica to client
 // Sent first on every link and again when the view changes. Hints only: nothing is believed from one replica, except
@@ -141,9 +141,8 @@ struct StateProofAnswer {
     std::uint64_t nonce = 0;
     kvstore::StateProof proof;
 };
-using ReplicaMessage =
-    std::variant<Welcome, Reply, Refusal, ReadReply, StatusReply, ControlReply, CheckpointAnswer, StateAnswer,
-                 ReceiptAnswer, StateProofAnswer, WatchEvents, WatchProgress, WatchEnd>;
+using ReplicaMessage = std::variant<Welcome, Reply, Refusal, ReadReply, StatusReply, ControlReply, CheckpointAnswer,
+                                    StateAnswer, ReceiptAnswer, StateProofAnswer, WatchEvents, WatchProgress, WatchEnd>;
 
 [[nodiscard]] const char* name_of(RefusalCode code);
 

@@ -1,9 +1,9 @@
 // Restoring: a new cluster that is born with the user data of a backup. It has an id, keys and clients of its own; the
 // keys keep their values, revisions, timestamps and history, and the store its revision and HLC time. Leases and locks
-// come along, so that no fencing token is given out twice; what belonged to the old cluster's clients ends with its time
-// to live. Sessions and changed rights do not: no envelope of the old cluster is valid in the new one. The root of the state at height 0 is part of the new
-// cluster's id (config::Cluster::genesis_state), so replicas with another beginning never take each other for one of
-// their own.
+// come along, so that no fencing token is given out twice; what belonged to the old cluster's clients ends with its
+// time to live. Sessions and changed rights do not: no envelope of the old cluster is valid in the new one. The root of
+// the state at height 0 is part of the new cluster's id (config::Cluster::genesis_state), so replicas with another
+// beginning never take each other for one of their own.
 #pragma once
 
 #include <filesystem>

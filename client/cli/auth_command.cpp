@@ -71,7 +71,8 @@ void print_clients(const std::vector<kvstore::ClientRecord>& clients, const Glob
         for (const kvstore::ClientRecord& client : clients) {
             AuthJson grants = AuthJson::array();
             for (const kvstore::Grant& grant : client.grants) {
-                grants.push_back({{"prefix", json_of(grant.prefix)}, {"rights", config::names_of_rights(grant.rights)}});
+                grants.push_back(
+                    {{"prefix", json_of(grant.prefix)}, {"rights", config::names_of_rights(grant.rights)}});
             }
             document.push_back(
                 {{"name", client.name}, {"public_key", to_hex(client.key.bytes)}, {"grants", std::move(grants)}});
@@ -107,7 +108,8 @@ Answer<Exit> list_clients(const Globals& globals, TextForm form) {
         }
         auto report = kvstore::decode_client_report(page.result);
         if (!report || (report->more && report->clients.empty())) {
-            return refuse(Exit::integrity, "no_agreement", "a quorum of replicas agrees on an answer that is malformed");
+            return refuse(Exit::integrity, "no_agreement",
+                          "a quorum of replicas agrees on an answer that is malformed");
         }
         more = report->more;
         if (!report->clients.empty()) {
@@ -130,8 +132,9 @@ Answer<crypto::PublicKey> key_for(const Connection& connection, const AuthOption
             return tl::unexpected<Failure>(bytes.error());
         }
         if (bytes->size() != key.bytes.size()) {
-            return refuse_input(fmt::format("--public-key: {} bytes; an Ed25519 key has {}, which are {} hexadecimal digits",
-                                            bytes->size(), key.bytes.size(), 2 * key.bytes.size()));
+            return refuse_input(
+                fmt::format("--public-key: {} bytes; an Ed25519 key has {}, which are {} hexadecimal digits",
+                            bytes->size(), key.bytes.size(), 2 * key.bytes.size()));
         }
         std::copy(bytes->begin(), bytes->end(), key.bytes.begin());
         return key;
@@ -167,8 +170,8 @@ Answer<Exit> add_client(const Globals& globals, const AuthOptions& options) {
         return tl::unexpected<Failure>(prefix.error());
     }
     if (!crypto::is_valid_key_name(options.client)) {
-        return refuse_input(fmt::format("\"{}\" is no name of a client; use letters, digits, dots, dashes and underscores",
-                                        options.client));
+        return refuse_input(fmt::format(
+            "\"{}\" is no name of a client; use letters, digits, dots, dashes and underscores", options.client));
     }
     Answer<Connection> connection = connect_as_admin(globals);
     if (!connection) {
@@ -232,8 +235,8 @@ void add_prefix(CLI::App* command, AuthOptions& options) {
 void add_rights_command(CLI::App& auth, CommandContext& context, const std::string& name, const std::string& text,
                         Answer<Exit> (*action)(const Globals&, const AuthOptions&)) {
     auto options = std::make_shared<AuthOptions>();
-    CLI::App* command = add_command(auth, name, text,
-                                    fmt::format("loyal auth {0} alice read,write --prefix alice/\n  loyal auth {0} bob r", name));
+    CLI::App* command = add_command(
+        auth, name, text, fmt::format("loyal auth {0} alice read,write --prefix alice/\n  loyal auth {0} bob r", name));
     command->add_option("client", options->client, "Its name")->required();
     command->add_option("rights", options->rights, "Some of read, write and admin, or of r, w and a")->required();
     add_prefix(command, *options);
@@ -264,14 +267,15 @@ void add_auth_commands(CLI::App& app, CommandContext& context) {
     when_chosen(add, context, [&context, added] { return add_client(context.globals, *added); });
 
     auto removed = std::make_shared<AuthOptions>();
-    CLI::App* remove = add_command(*auth, "remove-client",
-                                   "Turn a client away from now on; what it stored stays", "loyal auth remove-client alice");
+    CLI::App* remove = add_command(*auth, "remove-client", "Turn a client away from now on; what it stored stays",
+                                   "loyal auth remove-client alice");
     remove->add_option("client", removed->client, "Its name")->required();
     when_chosen(remove, context, [&context, removed] { return remove_client(context.globals, *removed); });
 
-    add_rights_command(*auth, context, "grant", "Give rights to a client", [](const Globals& globals, const AuthOptions& o) {
-        return change_right<kvstore::RightGrant>(globals, o, "may");
-    });
+    add_rights_command(*auth, context, "grant", "Give rights to a client",
+                       [](const Globals& globals, const AuthOptions& o) {
+                           return change_right<kvstore::RightGrant>(globals, o, "may");
+                       });
     add_rights_command(*auth, context, "revoke", "Take rights that were given below that prefix",
                        [](const Globals& globals, const AuthOptions& o) {
                            return change_right<kvstore::RightRevoke>(globals, o, "may no longer");

@@ -1,7 +1,9 @@
 #include "client/cli/command.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <exception>
+#include <iterator>
 #include <map>
 #include <sstream>
 
@@ -88,6 +90,36 @@ int print_help(const CLI::App& app, const CLI::Success& asked, const ShellScope*
     return written ? 0 : report(written.error(), false, scope);
 }
 
+std::unique_ptr<CLI::App> begin_parser(CommandContext& context, const ShellScope* scope) {
+    context = CommandContext();
+    if (scope != nullptr) {
+        context.globals = scope->globals;
+        context.in_shell = true;
+    }
+    return make_parser(context);
+}
+
+// The words of a program, behind --, are not for the parser, which would take one such as "[a,b]" apart. Nothing when
+// what is before them is no command that runs a program.
+std::unique_ptr<CLI::App> parse_with_program(const std::vector<std::string>& arguments, CommandContext& context,
+                                             const ShellScope* scope) {
+    const auto dashes = std::find(arguments.begin(), arguments.end(), "--");
+    if (dashes == arguments.end()) {
+        return nullptr;
+    }
+    std::unique_ptr<CLI::App> app = begin_parser(context, scope);
+    try {
+        app->parse(std::vector<std::string>(std::make_reverse_iterator(dashes), arguments.rend()));
+    } catch (const CLI::Error&) {
+        return nullptr;  // the whole may still be right; if it is not, its parser says why
+    }
+    if (!app->got_subcommand("lock") && !app->got_subcommand("elect")) {
+        return nullptr;
+    }
+    context.program.assign(dashes + 1, arguments.end());
+    return app;
+}
+
 }  // namespace
 
 CLI::App* add_command(CLI::App& parent, const std::string& name, const std::string& description,
@@ -159,13 +191,13 @@ int run(const std::vector<std::string>& arguments, const ShellScope* scope) {
     try {
         crypto::initialize();
         CommandContext context;
-        if (scope != nullptr) {
-            context.globals = scope->globals;
-            context.in_shell = true;
-        }
-        const std::unique_ptr<CLI::App> app = make_parser(context);
+        std::unique_ptr<CLI::App> app;
         try {
-            app->parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
+            app = parse_with_program(arguments, context, scope);
+            if (!app) {
+                app = begin_parser(context, scope);
+                app->parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
+            }
         } catch (const CLI::Success& asked) {
             return print_help(*app, asked, scope);
         } catch (const CLI::ParseError& error) {

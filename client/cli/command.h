@@ -22,6 +22,7 @@ struct CommandContext {
     Globals globals;
     std::function<Answer<Exit>()> action;
     bool in_shell = false;
+    std::vector<std::string> program;  // that lock or elect is to run: the words behind --
 };
 
 // A subcommand that takes the global options too, with an example below its help.

@@ -60,7 +60,8 @@ Failure refusal_of(kvstore::Status status, const Bytes& result, kvstore::Revisio
                     "there is no such lock, or it never gave out that token; nothing was changed"};
         case Status::exhausted:
             return {Exit::negative, "exhausted",
-                    "there are too many already: leases of this client, keys of that lease, waiters for that lock, clients, or "
+                    "there are too many already: leases of this client, keys of that lease, waiters for that lock, "
+                    "clients, or "
                     "prefixes of one"};
         case Status::no_client:
             return {Exit::negative, "no_client",

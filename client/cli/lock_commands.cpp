@@ -246,36 +246,36 @@ void add_shared(CLI::App* command, const std::shared_ptr<LockOptions>& options) 
 
 void add_lock_commands(CLI::App& app, CommandContext& context) {
     auto lock_options = std::make_shared<LockOptions>();
-    CLI::App* lock =
-        add_command(app, "lock",
-                    "Acquire a lock, print its fencing token, and hold it until Ctrl-C or while COMMAND runs (with "
-                    "LOYAL_FENCING_TOKEN and LOYAL_LOCK); a command whose lock is lost is ended",
-                    "loyal lock backups\n  loyal lock backups --ttl 30s -- sh -c 'loyal put last $(date +%s) --fence "
-                    "$LOYAL_LOCK=$LOYAL_FENCING_TOKEN'");
+    CLI::App* lock = add_command(
+        app, "lock",
+        "Acquire a lock, print its fencing token, and hold it until Ctrl-C or, after --, while COMMAND runs (with "
+        "LOYAL_FENCING_TOKEN and LOYAL_LOCK); a command whose lock is lost is ended",
+        "loyal lock backups\n  loyal lock backups --ttl 30s -- sh -c 'loyal put last $(date +%s) --fence "
+        "$LOYAL_LOCK=$LOYAL_FENCING_TOKEN'");
     lock->add_option("name", lock_options->name, "The lock")->required()->type_name("NAME");
-    // Word by word: a word such as "[ -e x ]" would be taken apart otherwise.
-    lock->add_option("command", lock_options->command, "What to run while it is held, after --")
-        ->type_name("COMMAND")
-        ->allow_extra_args(false);
     add_shared(lock, lock_options);
-    when_chosen(lock, context, [&context, lock_options] { return hold_lock(context.globals, *lock_options, "lock"); });
+    when_chosen(lock, context, [&context, lock_options] {
+        lock_options->command = context.program;
+        return hold_lock(context.globals, *lock_options, "lock");
+    });
 
     auto elect_options = std::make_shared<LockOptions>();
     CLI::App* elect_command = add_command(
-        app, "elect", "Become the leader of an election, as lock does; or see who leads",
+        app, "elect",
+        "Become the leader of an election, until Ctrl-C or, after --, while COMMAND runs; or see who leads",
         "loyal elect scheduler host-7\n  loyal elect scheduler host-7 -- ./scheduler\n  loyal elect scheduler --query\n"
         "  loyal elect scheduler --observe");
     elect_command->add_option("name", elect_options->name, "The election")->required()->type_name("NAME");
     elect_command->add_option("value", elect_options->value, "What others see of the leader, at most 1 KiB")
         ->type_name("VALUE");
-    elect_command->add_option("command", elect_options->command, "What to run while this one leads, after --")
-        ->type_name("COMMAND")
-        ->allow_extra_args(false);
     add_shared(elect_command, elect_options);
     CLI::Option* query = elect_command->add_flag("--query", elect_options->query, "Who leads now; exit code 1: nobody");
     elect_command->add_flag("--observe,--listen", elect_options->observe, "A line a leader, until Ctrl-C")
         ->excludes(query);
-    when_chosen(elect_command, context, [&context, elect_options] { return elect(context.globals, *elect_options); });
+    when_chosen(elect_command, context, [&context, elect_options] {
+        elect_options->command = context.program;
+        return elect(context.globals, *elect_options);
+    });
 }
 
 }  // namespace loyal::cli

@@ -148,24 +148,24 @@ std::string text_of_item(const std::optional<kvstore::Item>& item, TextForm form
 std::string text_of_operation(const config::Cluster& cluster, const proof::ProvenOperation& proven, TextForm form) {
     const auto shown = [form](const Bytes& bytes) { return printable(bytes, form); };
     std::string text;
-    std::visit(OneOf{[&](const kvstore::Put& put) {
-                         text = fmt::format("  put        {}\n  value      {}\n", shown(put.key), shown(put.value));
-                     },
-                     [&](const kvstore::Delete& erase) { text = fmt::format("  del        {}\n", shown(erase.key)); },
-                     [&](const kvstore::CompareAndSet& cas) {
-                         text = fmt::format("  cas        {}\n  expected   {}\n  value      {}\n", shown(cas.key),
-                                            cas.expect ? shown(*cas.expect) : "none",
-                                            cas.value ? shown(*cas.value) : "none");
-                     },
-                     [&](const kvstore::Range& range) {
-                         text = fmt::format("  get        {}{}{}\n", shown(range.begin),
-                                            range.end ? " up to " + shown(*range.end) : "",
-                                            range.revision ? fmt::format(" as of revision {}", range.revision->value) : "");
-                     },
-                     [&](const auto&) {
-                         text = fmt::format("  operation  {}\n", to_hex(kvstore::encode_operation(proven.operation)));
-                     }},
-               proven.operation);
+    std::visit(
+        OneOf{[&](const kvstore::Put& put) {
+                  text = fmt::format("  put        {}\n  value      {}\n", shown(put.key), shown(put.value));
+              },
+              [&](const kvstore::Delete& erase) { text = fmt::format("  del        {}\n", shown(erase.key)); },
+              [&](const kvstore::CompareAndSet& cas) {
+                  text = fmt::format("  cas        {}\n  expected   {}\n  value      {}\n", shown(cas.key),
+                                     cas.expect ? shown(*cas.expect) : "none", cas.value ? shown(*cas.value) : "none");
+              },
+              [&](const kvstore::Range& range) {
+                  text = fmt::format("  get        {}{}{}\n", shown(range.begin),
+                                     range.end ? " up to " + shown(*range.end) : "",
+                                     range.revision ? fmt::format(" as of revision {}", range.revision->value) : "");
+              },
+              [&](const auto&) {
+                  text = fmt::format("  operation  {}\n", to_hex(kvstore::encode_operation(proven.operation)));
+              }},
+        proven.operation);
     if (const auto* range = std::get_if<kvstore::Range>(&proven.operation); range != nullptr && proven.range) {
         if (!range->end && !range->count_only) {
             text += text_of_item(

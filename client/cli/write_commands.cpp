@@ -256,7 +256,8 @@ Answer<Exit> del(const Globals& globals, const DelOptions& options) {
         return tl::unexpected<Failure>(std::move(erase.error()));
     }
     if (erase->end && !options.proof.empty()) {
-        return refuse_input("--proof goes with one key: a range may be many operations, each with a receipt of its own");
+        return refuse_input(
+            "--proof goes with one key: a range may be many operations, each with a receipt of its own");
     }
     return erase->end ? delete_range(globals, std::move(*erase))
                       : write_one(globals, std::move(*erase), "1\n", options.proof);

@@ -96,12 +96,9 @@ Result<Proven> ProofVerifier::check_state(const kvstore::StateProof& proof) cons
             return not_proven(view.error().message);
         }
         if (!view->deleted()) {  // otherwise it was absent, and the record says since when
-            record.item = kvstore::Item{record.key,
-                                        Bytes(view->value.begin(), view->value.end()),
-                                        view->id.revision,
-                                        view->created,
-                                        view->version,
-                                        view->timestamp,
+            record.item = kvstore::Item{record.key,        Bytes(view->value.begin(), view->value.end()),
+                                        view->id.revision, view->created,
+                                        view->version,     view->timestamp,
                                         view->lease};
         }
     }

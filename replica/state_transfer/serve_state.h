@@ -30,7 +30,7 @@ struct ServedPart {
                                                                              std::size_t count_max, ByteView bytes);
 // A server stops before a part grows beyond state_chunk_bytes_max, and the largest record or bucket that it leaves out
 // is no larger than this: an answer that is short of more than that is not honest.
-inline constexpr std::size_t state_answer_bytes_min = 
+inline constexpr std::size_t state_answer_bytes_min =
     limits::state_chunk_bytes_max - limits::state_record_bytes_max - 4096;
 
 }  // namespace loyal::replica

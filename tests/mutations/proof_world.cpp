@@ -160,7 +160,10 @@ void ProofWorld::execute_blocks(Built& built) {
         kvstore::Range everything;
         everything.end = Bytes();
         const auto answer = must(built.machine->read(everything), "a read");
-        for (const kvstore::Item& item : must(kvstore::decode_range_result(must(kvstore::decode_query_answer(answer.result), "an answer").result), "a range").items) {
+        for (const kvstore::Item& item :
+             must(kvstore::decode_range_result(must(kvstore::decode_query_answer(answer.result), "an answer").result),
+                  "a range")
+                 .items) {
             crypto::CanonicalWriter out;
             put_record(out, item.key, item);
             states_[Height(height)][item.key] = out.take();

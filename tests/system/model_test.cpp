@@ -138,7 +138,7 @@ TEST(Model, keys_end_with_their_lease) {
     EXPECT_EQ(json::parse(cluster.loyal({"get", "attached", "-w", "json"}).out)["lease"].dump(), lease);
     EXPECT_THAT(
         cluster.loyal({"lease", "ttl", lease, "--keys"}).out,
-        MatchesRegex(fmt::format("lease {} granted with TTL.60s., remaining.*, attached keys..attached...\n", lease)));
+        MatchesRegex(fmt::format("lease {} granted with TTL.60s., remaining.*, attached keys..attached..\n", lease)));
     EXPECT_THAT(cluster.loyal({"lease", "list"}).out, HasSubstr("\n" + lease + "\n"));
     EXPECT_EQ(cluster.loyal({"lease", "keep-alive", lease, "--once"}).out,
               fmt::format("lease {} keepalived with TTL(60s)\n", lease));
@@ -220,7 +220,7 @@ TEST(Model, a_command_whose_lock_is_lost_is_ended) {
     std::string lease;
     ASSERT_TRUE(eventually([&] {
         const json report = json::parse(cluster.loyal({"elect", "l", "--query", "-w", "json"}).out, nullptr, false);
-        lease = report.is_object() ? report["lease"].dump() : "";
+        lease = report.contains("lease") ? report["lease"].dump() : "";
         return !lease.empty();
     }));
     EXPECT_EQ(cluster.loyal({"lease", "revoke", lease}).exit, 0);
@@ -255,7 +255,7 @@ TEST(Model, one_leads_and_others_see_who) {
     const auto first = cluster.start_loyal({"elect", "e", "host-1"});
     ASSERT_TRUE(eventually([&] { return cluster.loyal({"elect", "e", "--query"}).out == "host-1\n"; }));
     Process watcher(
-        {"sh", "-c",
+        {"/bin/sh", "-c",
          fmt::format("exec '{}' --cluster '{}' elect e --observe > '{}'", (program_folder() / "loyal").string(),
                      cluster.folder().string(), cluster.path("seen"))});
     const auto saw = [&](const std::string& line) {

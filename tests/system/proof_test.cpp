@@ -109,7 +109,7 @@ TEST(Proof, of_the_state_at_a_checkpoint) {
     for (const char* model : {"byzantine", "crash"}) {
         const bool crash = std::string(model) == "crash";
         ClusterOfProcesses cluster({"--fault-model", model, "--replicas", crash ? "3" : "4", "--experiments"});
-        take_checkpoints_each(cluster.folder(), "8");
+        take_checkpoints_each(cluster.folder(), "32");
         cluster.up();
         const Ran early = cluster.loyal({"get", "k", "--proof-state", cluster.path("early")});
         EXPECT_EQ(early.exit, 3) << early.error;
@@ -130,7 +130,7 @@ TEST(Proof, of_the_state_at_a_checkpoint) {
         const json present = proven(cluster, file());
         EXPECT_EQ(present["kind"], "state");
         EXPECT_EQ(present["value"], "v");
-        EXPECT_EQ(present["sequence"].get<int>() % 8, 0);
+        EXPECT_EQ(present["sequence"].get<int>() % 32, 0);
         EXPECT_EQ(present["replicas"].size(), crash ? 1U : 3U);
 
         const std::string absent = cluster.path("absent");

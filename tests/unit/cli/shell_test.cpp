@@ -100,7 +100,7 @@ class CompletionTest : public ::testing::Test {
             .candidates;
     }
 
-    CommandContext context_{{}, {}, true};
+    CommandContext context_{{}, {}, true, {}};
     std::unique_ptr<CLI::App> parser_;
     Words asked_;
 };

@@ -1,7 +1,7 @@
-// The state machine against a reference model: the same operations must give the same outcomes and answers, wherever the
-// data happens to be (active, frozen, stored), and a crash must give back exactly the durable height, from which the
-// same blocks lead to the same digests. A second replica, which never crashes and writes its data at other times, ends
-// with the same bytes.
+// The state machine against a reference model: the same operations must give the same outcomes and answers, wherever
+// the data happens to be (active, frozen, stored), and a crash must give back exactly the durable height, from which
+// the same blocks lead to the same digests. A second replica, which never crashes and writes its data at other times,
+// ends with the same bytes.
 //
 // For a long run: RC_PARAMS="max_success=20000 max_size=200", and how many operations that were is printed at the end.
 #include <gtest/gtest.h>
@@ -68,7 +68,8 @@ class Generator {
  private:
     // Few keys, so that they meet; some are prefixes of others, one has a zero byte.
     [[nodiscard]] Bytes key() const {
-        return bytes_of(pick<std::string>({"a", "aa", "ab", "b", std::string("b\0", 2), "ba", "c", "\xff", "\xff\xff"}));
+        return bytes_of(
+            pick<std::string>({"a", "aa", "ab", "b", std::string("b\0", 2), "ba", "c", "\xff", "\xff\xff"}));
     }
     // One is stored apart in the history, one fills a record of it.
     [[nodiscard]] Bytes value() const {

@@ -277,9 +277,10 @@ TEST_F(WatchBookTest, an_honest_one_that_was_too_far_ahead_is_asked_again_when_t
     say(1, events(1, 0, 2));
     say(1, events(1, 2, 4));
     pass(500);
-    EXPECT_GE(asking[0].after, end_of(Revision(2)));
-    const std::uint64_t from = asking[0].after.revision.value;
-    say(0, events(0, from, 5));
+    EXPECT_EQ(asking[0].after, (ChangeId{Revision(2), 0}));  // what both told
+    wire::WatchEvents from_there = events(0, 2, 5);
+    from_there.after = asking[0].after;
+    say(0, from_there);
     say(1, events(1, 4, 5));
     EXPECT_EQ(revisions(), list({1, 2, 4, 5}));
 }
