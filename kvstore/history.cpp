@@ -39,13 +39,7 @@ KeyView read_new(crypto::CanonicalReader& in, const ChangeId& id, consensus::Hlc
 }
 
 KeyView read_previous(crypto::CanonicalReader& in, bool apart) {
-    KeyView view;
-    view.id.revision = Revision(in.number<std::uint64_t>());
-    view.id.part = in.number<std::uint32_t>();
-    view.created = Revision(in.number<std::uint64_t>());
-    view.version = in.number<std::uint64_t>();
-    view.timestamp = consensus::Hlc(in.number<std::uint64_t>());
-    view.lease = LeaseId(in.number<std::uint64_t>());
+    KeyView view{read_version(in), {}};
     if (!apart) {
         view.value = in.sized(limits::value_bytes_max);
     }
@@ -97,6 +91,22 @@ Change to_change(const ChangeView& view) {
     return change;
 }
 
+void write_version(crypto::CanonicalWriter& out, const KeyVersion& version) {
+    out.number(version.id.revision.value).number(version.id.part).number(version.created.value);
+    out.number(version.version).number(version.timestamp.packed).number(version.lease.value);
+}
+
+KeyVersion read_version(crypto::CanonicalReader& in) {
+    KeyVersion version;
+    version.id.revision = Revision(in.number<std::uint64_t>());
+    version.id.part = in.number<std::uint32_t>();
+    version.created = Revision(in.number<std::uint64_t>());
+    version.version = in.number<std::uint64_t>();
+    version.timestamp = consensus::Hlc(in.number<std::uint64_t>());
+    version.lease = LeaseId(in.number<std::uint64_t>());
+    return version;
+}
+
 Bytes history_key(const ChangeId& first) {
     Bytes key;
     key.reserve(history_key_bytes + 1);
@@ -138,12 +148,9 @@ void append_change(Bytes& content, const ChangeView& change) {
         out.sized(change.now.value);
     }
     if (change.previous) {
-        const KeyView& before = *change.previous;
-        out.number(before.id.revision.value).number(before.id.part);
-        out.number(before.created.value).number(before.version).number(before.timestamp.packed);
-        out.number(before.lease.value);
+        write_version(out, *change.previous);
         if (!change.previous_apart) {
-            out.sized(before.value);
+            out.sized(change.previous->value);
         }
     }
     const ByteView bytes = out.view();

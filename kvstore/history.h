@@ -23,6 +23,11 @@
 #include "consensus/types.h"
 #include "kvstore/outcome.h"
 
+namespace loyal::crypto {
+class CanonicalReader;
+class CanonicalWriter;
+}  // namespace loyal::crypto
+
 namespace loyal::kvstore {
 
 // Where a change stands: the changes of a transaction share its revision and are parts 0, 1, 2, ...
@@ -52,6 +57,10 @@ struct KeyRecord : KeyVersion {
     [[nodiscard]] KeyView view() const { return {static_cast<const KeyVersion&>(*this), value}; }
     friend bool operator==(const KeyRecord&, const KeyRecord&) = default;
 };
+
+// As records of the keys table and of the history hold it; a value follows in the one's form or the other's.
+void write_version(crypto::CanonicalWriter& out, const KeyVersion& version);
+[[nodiscard]] KeyVersion read_version(crypto::CanonicalReader& in);
 
 struct Change {
     Bytes key;

@@ -34,20 +34,13 @@ Result<void> create_tables(WriteTxn& txn) {
 
 Bytes encode_key_record(const KeyView& view) {
     crypto::CanonicalWriter out(44 + view.value.size());
-    out.number(view.id.revision.value).number(view.id.part).number(view.created.value).number(view.version);
-    out.number(view.timestamp.packed).number(view.lease.value).raw(view.value);
-    return out.take();
+    write_version(out, view);
+    return out.raw(view.value).take();
 }
 
 Result<KeyView> decode_key_record(ByteView content) {
     crypto::CanonicalReader in(content);
-    KeyView view;
-    view.id.revision = Revision(in.number<std::uint64_t>());
-    view.id.part = in.number<std::uint32_t>();
-    view.created = Revision(in.number<std::uint64_t>());
-    view.version = in.number<std::uint64_t>();
-    view.timestamp = consensus::Hlc(in.number<std::uint64_t>());
-    view.lease = LeaseId(in.number<std::uint64_t>());
+    KeyView view{read_version(in), {}};
     view.value = in.raw(in.left());
     if (!in.finish()) {
         return fail(Errc::corrupted, "a record of the keys table is too short");

@@ -150,68 +150,6 @@ const Vote* lowest_head(const std::vector<Vote>& votes) {
     return lowest == votes.end() ? nullptr : &*lowest;
 }
 
-// As a checkpoint's proof whose certificate is for the lowest commit head. Nothing when it has not the one form.
-std::optional<CheckpointProof> checkpoint_of(const CertifiedRoot& certified) {
-    const Vote* lowest = lowest_head(certified.votes);
-    const Header& first = certified.headers.front();
-    if (lowest == nullptr || lowest->com.height < first.height) {
-        return std::nullopt;
-    }
-    const std::size_t target = lowest->com.height.value - first.height.value;
-    consensus::Height highest;
-    for (const Vote& vote : certified.votes) {
-        highest = std::max(highest, vote.com.height);
-    }
-    if (target >= certified.headers.size() || highest != certified.headers.back().height) {
-        return std::nullopt;
-    }
-    CheckpointProof proof;
-    proof.block.height = first.checkpoint;
-    const auto middle = certified.headers.begin() + static_cast<std::ptrdiff_t>(target) + 1;
-    proof.headers.assign(certified.headers.begin(), middle);
-    proof.commit = Certificate{consensus::CertKind::commit, certified.view, certified.headers[target],
-                               std::vector<Header>(middle, certified.headers.end()), certified.votes};
-    return proof;
-}
-
-Result<void> check_certified(const consensus::MessageVerifier& verifier, const CertifiedRoot& certified,
-                             std::vector<consensus::ReplicaId>& signers) {
-    for (const Vote& vote : certified.votes) {
-        if (!signers.empty() && !(signers.back() < vote.voter)) {
-            return not_proven("its votes are not in order");
-        }
-        signers.push_back(vote.voter);
-    }
-    if (signers.size() != verifier.membership().quorum().q) {
-        return not_proven("it has not exactly a quorum of votes");
-    }
-    const auto proof = checkpoint_of(certified);
-    if (!proof) {
-        return not_proven("its headers do not fit its votes");
-    }
-    if (Result<void> checked = verifier.check_checkpoint(*proof); !checked) {
-        return not_proven(checked.error().message);
-    }
-    return {};
-}
-
-Result<void> check_word(const consensus::MessageVerifier& verifier, const StateProof& proof,
-                        std::vector<consensus::ReplicaId>& signers) {
-    const bool crash = verifier.membership().fault_model == consensus::FaultModel::crash;
-    if (!crash && proof.certified) {
-        return check_certified(verifier, *proof.certified, signers);
-    }
-    if (!crash || !proof.vouched) {
-        return not_proven("what stands for its root is not what this cluster's fault model needs");
-    }
-    const SignedRoot& word = *proof.vouched;
-    signers.push_back(word.replica);
-    return verifier.signature_ok(word.replica, consensus::SignDomain::state_root, root_content(word.root, word.replica),
-                                 word.signature)
-               ? Result<void>()
-               : not_proven("bad signature of a replica on the root");
-}
-
 // ---- Making
 
 // The digests beside the way to `bucket`, out of two parts of the tree.
@@ -351,9 +289,7 @@ Result<StateProof> decode_state_proof(ByteView bytes) {
     return in.finish() ? Result<StateProof>(std::move(proof)) : refuse_proof("with bytes left over");
 }
 
-Result<StateFacts> check_state_proof(const consensus::MessageVerifier& verifier, const Salt& salt,
-                                     const StateProof& proof) {
-    // Hashes first: signatures cost a hundred times as much.
+Result<StateFacts> check_records(const Salt& salt, const StateProof& proof) {
     const StateRoot root = proof.root();
     for (const RecordProof* record : {&proof.record, &proof.meta}) {
         const auto over = root_over(salt, *record);
@@ -372,14 +308,34 @@ Result<StateFacts> check_state_proof(const consensus::MessageVerifier& verifier,
         return not_proven("the state says that it is of another height");
     }
     StateFacts facts;
-    if (Result<void> word = check_word(verifier, proof, facts.signers); !word) {
-        return tl::unexpected(word.error());
-    }
     facts.height = root.height;
     facts.block = meta->block;
     facts.hlc = meta->hlc;
     facts.revision = meta->revision;
     return facts;
+}
+
+std::optional<CheckpointProof> checkpoint_of(const CertifiedRoot& certified) {
+    const Vote* lowest = lowest_head(certified.votes);
+    const Header& first = certified.headers.front();
+    if (lowest == nullptr || lowest->com.height < first.height) {
+        return std::nullopt;
+    }
+    const std::size_t target = lowest->com.height.value - first.height.value;
+    consensus::Height highest;
+    for (const Vote& vote : certified.votes) {
+        highest = std::max(highest, vote.com.height);
+    }
+    if (target >= certified.headers.size() || highest != certified.headers.back().height) {
+        return std::nullopt;
+    }
+    CheckpointProof proof;
+    proof.block.height = first.checkpoint;
+    const auto middle = certified.headers.begin() + static_cast<std::ptrdiff_t>(target) + 1;
+    proof.headers.assign(certified.headers.begin(), middle);
+    proof.commit = Certificate{consensus::CertKind::commit, certified.view, certified.headers[target],
+                               std::vector<Header>(middle, certified.headers.end()), certified.votes};
+    return proof;
 }
 
 std::optional<CertifiedRoot> certified_root(const CheckpointProof& proof, std::size_t q) {

@@ -20,7 +20,6 @@
 
 #include "config/result.h"
 #include "consensus/messages.h"
-#include "consensus/verifier.h"
 #include "kvstore/checkpoints.h"
 #include "kvstore/kv_tables.h"
 #include "kvstore/state_digest.h"
@@ -71,11 +70,12 @@ struct StateFacts {
     crypto::Digest block;
     consensus::Hlc hlc;  // of that block
     Revision revision;   // of the store
-    std::vector<consensus::ReplicaId> signers;
 };
-// Errc::unauthentic: it proves nothing to who knows `verifier`'s cluster; says why.
-[[nodiscard]] Result<StateFacts> check_state_proof(const consensus::MessageVerifier& verifier, const Salt& salt,
-                                                   const StateProof& proof);
+// That the records lead to the root and the state says of which height it is; who vouches for the root is another
+// question (client/proof/verify_proof.h). Errc::unauthentic says why not.
+[[nodiscard]] Result<StateFacts> check_records(const Salt& salt, const StateProof& proof);
+// As a checkpoint's proof whose certificate is for the lowest commit head. Nothing when it has not the one form.
+[[nodiscard]] std::optional<consensus::CheckpointProof> checkpoint_of(const CertifiedRoot& certified);
 
 // ---- At the replica
 

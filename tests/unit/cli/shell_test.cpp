@@ -178,8 +178,8 @@ TEST(ShellHistory, its_file_is_in_the_state_folder_of_the_user) {
     EXPECT_EQ(history_path(), "/tmp/state/loyal/history");
     ::unsetenv("XDG_STATE_HOME");
     const std::string home = std::getenv("HOME") == nullptr ? "" : std::getenv("HOME");
-    ::setenv("HOME", "/home/somebody", 1);
-    EXPECT_EQ(history_path(), "/home/somebody/.local/state/loyal/history");
+    ::setenv("HOME", "/homes/somebody", 1);
+    EXPECT_EQ(history_path(), "/homes/somebody/.local/state/loyal/history");
     ::unsetenv("HOME");
     EXPECT_TRUE(history_path().empty());
     if (!home.empty()) {
