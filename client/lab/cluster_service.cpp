@@ -29,7 +29,10 @@ Ending ending_of(const client::WriteResult& result) {
                 case kvstore::Status::no_lease:
                 case kvstore::Status::fenced:
                 case kvstore::Status::no_lock:
-                case kvstore::Status::exhausted: ending.status = Operation::Status::fail; break;
+                case kvstore::Status::exhausted:
+                case kvstore::Status::no_client:
+                case kvstore::Status::exists:
+                case kvstore::Status::last_operator: ending.status = Operation::Status::fail; break;
             }
             break;
     }

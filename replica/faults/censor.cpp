@@ -40,11 +40,7 @@ struct KeysOf {
     void operator()(const kvstore::LockAcquire& acquire) const { keys.push_back(acquire.name); }
     void operator()(const kvstore::LockRelease& release) const { keys.push_back(release.name); }
     void operator()(const kvstore::LockQuery& query) const { keys.push_back(query.name); }
-    void operator()(const kvstore::LeaseGrant&) const {}
-    void operator()(const kvstore::LeaseRevoke&) const {}
-    void operator()(const kvstore::LeaseKeepAlive&) const {}
-    void operator()(const kvstore::LeaseQuery&) const {}
-    void operator()(const kvstore::Compact&) const {}
+    void operator()(const auto&) const {}  // leases, clients and compactions have none
 };
 
 std::vector<Bytes> keys_of(const kvstore::Operation& operation) {

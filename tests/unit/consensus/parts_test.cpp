@@ -138,7 +138,6 @@ Envelope envelope_of(std::uint64_t seq0, std::uint16_t count, std::size_t bytes 
                      Hlc not_after = Hlc(1000, 0), std::uint8_t client = 0) {
     EnvelopeContent content;
     content.key.bytes[0] = client;
-    content.client = client_id_of(content.key);
     content.session = SessionId(session);
     content.seq0 = Seq(seq0);
     content.count = count;

@@ -160,7 +160,7 @@ TEST_F(Rights, an_operation_is_judged_by_the_rights_before_it_in_its_envelope) {
 }
 
 TEST_F(Rights, a_block_that_changes_them_says_so) {
-    EXPECT_EQ(machine.execute({}).clients, nullptr);
+    EXPECT_EQ(machine.execute(std::vector<consensus::Envelope>{}).clients, nullptr);
     test::Submission submission;
     submission.seq0 = submission.ack_low = 1;
     submission.session = 5;
