@@ -137,7 +137,8 @@ TEST(Crash, the_state_is_at_the_height_of_a_whole_batch) {
         const std::string height = std::to_string(machine->executed().value);
         EXPECT_GE(machine->executed().value, static_cast<std::uint64_t>(finished));
         for (const char* key : {"one", "two"}) {
-            const auto page = must(decode_range_result(must(decode_query_answer(must(machine->read(test::get(key))).result)).result));
+            const auto page =
+                must(decode_range_result(must(decode_query_answer(must(machine->read(test::get(key))).result)).result));
             EXPECT_EQ(string_of(page.items.at(0).value), height);
         }
         EXPECT_EQ(machine->revision(), Revision(2 * machine->executed().value));

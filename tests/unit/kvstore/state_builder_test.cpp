@@ -203,7 +203,9 @@ TEST(StateBuilders, give_a_genesis_that_is_not_empty) {
     const auto machine = must(StateMachine::open(store, test::machine_with_checkpoints()));
     EXPECT_EQ(machine->executed(), Height(0));
     EXPECT_EQ(machine->revision(), Revision(2));
-    EXPECT_EQ(must(decode_range_result(must(decode_query_answer(must(machine->read(test::get("a"))).result)).result)).items.size(), 1U);
+    EXPECT_EQ(must(decode_range_result(must(decode_query_answer(must(machine->read(test::get("a"))).result)).result))
+                  .items.size(),
+              1U);
     const auto checkpoints = must(Checkpoints::open(store, checkpoint_options()));
     EXPECT_TRUE(checkpoints->roots().empty());
     EXPECT_EQ(node_digest(must(checkpoints->subtree(Height(0), 0))), root_of_records(records).root);
