@@ -21,8 +21,8 @@ namespace {
 constexpr int attempts_max = 5;
 constexpr std::chrono::seconds start_limit{60};
 
-// One that the kernel picks. etcd cannot be asked to listen at port 0: its JSON gateway connects to the port that it was
-// told, so between here and there somebody else may take it, and then another one is tried.
+// One that the kernel picks. etcd cannot be asked to listen at port 0: its JSON gateway connects to the port that it
+// was told, so between here and there somebody else may take it, and then another one is tried.
 std::uint16_t free_port() {
     const int link = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     sockaddr_in address{};
@@ -72,12 +72,11 @@ bool EtcdProcess::start(const fs::path& program, int attempt) {
     const std::string peer_url = "http://127.0.0.1:1";
     process_ = std::make_unique<system_test::Process>(std::vector<std::string>{
         program.string(), "--name", "compared", "--data-dir", folder_.path() / ("data-" + std::to_string(attempt)),
-        "--listen-client-urls", client_url, "--advertise-client-urls", client_url,
-        "--listen-peer-urls", "http://127.0.0.1:0", "--initial-advertise-peer-urls", peer_url,
-        "--initial-cluster", "compared=" + peer_url,
+        "--listen-client-urls", client_url, "--advertise-client-urls", client_url, "--listen-peer-urls",
+        "http://127.0.0.1:0", "--initial-advertise-peer-urls", peer_url, "--initial-cluster", "compared=" + peer_url,
         // Alone it elects itself at once, and what is compared need not outlive a loss of power.
-        "--heartbeat-interval", "20", "--election-timeout", "100", "--unsafe-no-fsync",
-        "--logger", "zap", "--log-level", "warn", "--log-outputs", "stderr"});
+        "--heartbeat-interval", "20", "--election-timeout", "100", "--unsafe-no-fsync", "--logger", "zap",
+        "--log-level", "warn", "--log-outputs", "stderr"});
     const bool up = system_test::eventually([this] { return !process_->running() || answers(); }, start_limit);
     if (up && process_->running()) {
         return true;
