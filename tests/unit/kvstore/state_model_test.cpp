@@ -12,6 +12,7 @@
 
 #include "kvstore/kv_tables.h"
 #include "kvstore/linked_table.h"
+#include "tests/unit/kvstore/operation_generator.h"
 #include "tests/unit/kvstore/reference_model.h"
 #include "tests/unit/kvstore/support.h"
 
@@ -20,150 +21,13 @@ namespace {
 
 using test::envelope_of;
 using test::Machine;
+using test::maybe;
 using test::must;
+using test::OperationGenerator;
+using test::pick;
 using test::ReferenceModel;
 using test::Submission;
-
-template <class T>
-T pick(std::initializer_list<T> from) {
-    return *rc::gen::elementOf(std::vector<T>(from));
-}
-bool maybe() {
-    return *rc::gen::arbitrary<bool>();
-}
-std::uint64_t up_to(std::uint64_t most) {
-    return *rc::gen::inRange<std::uint64_t>(0, most + 1);
-}
-
-// Makes operations that have something to do with what is there.
-class Generator {
- public:
-    explicit Generator(const ReferenceModel& model) : model_(model) {}
-
-    [[nodiscard]] Operation operation() const {
-        switch (up_to(15)) {
-            case 0:
-            case 1: return erase();
-            case 2: return compare_and_set();
-            case 3:
-            case 4: return range();
-            case 5:
-            case 6: return txn();
-            case 7: return LeaseGrant{pick<std::uint64_t>({1'000, 3'000, 60'000})};
-            case 8: return maybe() ? Operation(LeaseRevoke{lease()}) : Operation(LeaseKeepAlive{lease()});
-            case 9: return LockAcquire{name(), lease(), maybe() ? bytes_of("me") : Bytes{}};
-            case 10: return LockRelease{name(), lease()};
-            case 11: return up_to(3) == 0 ? Operation(Compact{revision()}) : Operation(put());
-            default: return put();
-        }
-    }
-    [[nodiscard]] Query query() const {
-        switch (up_to(4)) {
-            case 0: return LockQuery{name()};
-            case 1: return LeaseQuery{maybe() ? lease() : LeaseId(), {}, 0};
-            default: return range();
-        }
-    }
-
- private:
-    // Few keys, so that they meet; some are prefixes of others, one has a zero byte.
-    [[nodiscard]] Bytes key() const {
-        return bytes_of(
-            pick<std::string>({"a", "aa", "ab", "b", std::string("b\0", 2), "ba", "c", "\xff", "\xff\xff"}));
-    }
-    // One is stored apart in the history, one fills a record of it.
-    [[nodiscard]] Bytes value() const {
-        return bytes_of(pick<std::string>({"", "1", "2", "2", std::string(3000, 'x'), std::string(20'000, 'y')}));
-    }
-    [[nodiscard]] Bytes name() const { return bytes_of(pick<std::string>({"lock", "a"})); }
-    [[nodiscard]] LeaseId lease() const { return LeaseId(1 + up_to(5)); }
-    [[nodiscard]] Revision revision() const { return Revision(1 + up_to(model_.revision().value + 1)); }
-    [[nodiscard]] std::optional<Fence> fence() const {
-        return up_to(7) == 0 ? std::optional(Fence{name(), 1 + up_to(3)}) : std::nullopt;
-    }
-    [[nodiscard]] Put put() const {
-        Put put{key(), value(), {}, 0, fence()};
-        switch (up_to(5)) {
-            case 0: put.lease = lease(); break;
-            case 1: put.ttl_ms = 1'000 + up_to(3'000); break;
-            default: break;
-        }
-        return put;
-    }
-    [[nodiscard]] Delete erase() const {
-        Delete erase{key(), {}, fence()};
-        if (up_to(3) == 0) {
-            erase.end = maybe() ? key() : Bytes();
-        }
-        return erase;
-    }
-    [[nodiscard]] CompareAndSet compare_and_set() const {
-        CompareAndSet cas;
-        cas.key = key();
-        if (maybe()) {
-            cas.expect = value();
-        }
-        if (maybe()) {
-            cas.value = value();
-        }
-        cas.fence = fence();
-        return cas;
-    }
-    [[nodiscard]] Range range() const {
-        Range range;
-        range.begin = key();
-        range.keys_only = maybe();
-        range.limit = static_cast<std::uint32_t>(up_to(4));
-        if (up_to(3) == 0) {
-            range.revision = revision();
-        }
-        if (up_to(4) == 0) {
-            range.history = true;
-            return range;
-        }
-        if (!range.revision && up_to(4) == 0) {
-            range.at = consensus::Hlc(test::start_ms + up_to(20'000), 0);
-        }
-        if (up_to(3) != 0) {
-            range.end = maybe() ? key() : Bytes();
-            range.begin = maybe() ? range.begin : Bytes();
-        }
-        range.reverse = maybe();
-        range.count_only = up_to(4) == 0;
-        return range;
-    }
-    [[nodiscard]] Compare compare() const {
-        Compare compare;
-        compare.key = key();
-        compare.target = pick({CompareTarget::value, CompareTarget::version, CompareTarget::created,
-                               CompareTarget::modified, CompareTarget::lease});
-        compare.relation = pick({Relation::equal, Relation::not_equal, Relation::less, Relation::greater});
-        compare.target == CompareTarget::value ? (void)(compare.value = value()) : (void)(compare.number = up_to(3));
-        return compare;
-    }
-    [[nodiscard]] std::vector<TxnOperation> branch() const {
-        std::vector<TxnOperation> branch;
-        for (std::uint64_t left = up_to(4); left > 0; --left) {
-            switch (up_to(3)) {
-                case 0: branch.emplace_back(erase()); break;
-                case 1: branch.emplace_back(range()); break;
-                default: branch.emplace_back(put()); break;
-            }
-        }
-        return branch;
-    }
-    [[nodiscard]] Txn txn() const {
-        Txn txn;
-        for (std::uint64_t left = up_to(2); left > 0; --left) {
-            txn.compares.push_back(compare());
-        }
-        txn.then = branch();
-        txn.otherwise = branch();
-        return txn;
-    }
-
-    const ReferenceModel& model_;
-};
+using test::up_to;
 
 // Everything that happened since the last restart, to be compared with what a replay gives.
 struct Executed {
@@ -239,7 +103,7 @@ RC_GTEST_PROP(StateModel, behaves_as_the_reference_model_through_freezes_and_cra
     Machine machine;
     Machine other;
     ReferenceModel model;
-    const Generator generate(model);
+    const OperationGenerator generate([&model] { return model.revision(); });
     std::vector<Executed> history;
     std::array<std::uint64_t, 2> seq{1, 1};
     std::uint64_t now = test::start_ms;
