@@ -168,7 +168,7 @@ void ProofWorld::execute_blocks(Built& built) {
             put_record(out, item.key, item);
             states_[Height(height)][item.key] = out.take();
         }
-        facts_[Height(height)] = {Height(height), built.chain.back()->id, header.hlc, answer.revision, {}};
+        facts_[Height(height)] = {Height(height), built.chain.back()->id, header.hlc, answer.revision};
     }
 }
 
