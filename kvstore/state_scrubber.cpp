@@ -1,6 +1,7 @@
 #include "kvstore/state_scrubber.h"
 
 #include <algorithm>
+#include <array>
 
 #include "crypto/seal.h"
 
@@ -8,7 +9,9 @@ namespace loyal::kvstore {
 
 namespace {
 
-constexpr TableIndex scrubbed_tables = progress_table + 1;
+constexpr std::array plain_tables{pre_table, leaves_table, nodes_table, progress_table};
+// Runs are of a checkpoint that is being made and read within minutes; everything else stays.
+constexpr std::size_t stages = rooted_tables.size() + plain_tables.size();
 
 // The smallest key above `key`; the first of all when it is empty.
 Bytes key_after(const Bytes& key) {
@@ -57,19 +60,19 @@ Result<Checkpoints::ScrubStep> StateScrubber::step(std::size_t records_max) {
             continue;
         }
         at_.clear();
-        stage_ = (stage_ + 1) % scrubbed_tables;
+        stage_ = (stage_ + 1) % stages;
         step.wrapped = stage_ == 0;
     }
     return step;
 }
 
+TableIndex StateScrubber::table() const {
+    return stage_ < rooted_tables.size() ? rooted_tables[stage_].table.index()
+                                         : plain_tables[stage_ - rooted_tables.size()];
+}
+
 Result<bool> StateScrubber::check_next(const ReadTxn& txn) {
-    for (const RootedTable& rooted : rooted_tables) {
-        if (rooted.table.index() == table()) {
-            return check_linked(txn, rooted);
-        }
-    }
-    return check_plain(txn, table());
+    return stage_ < rooted_tables.size() ? check_linked(txn, rooted_tables[stage_]) : check_plain(txn, table());
 }
 
 Result<bool> StateScrubber::check_linked(const ReadTxn& txn, const RootedTable& rooted) {
@@ -141,7 +144,7 @@ Result<void> StateScrubber::skip(const ReadTxn& txn) {
         return {};
     }
     at_.clear();
-    stage_ = (stage_ + 1) % scrubbed_tables;
+    stage_ = (stage_ + 1) % stages;
     return {};
 }
 

@@ -25,12 +25,12 @@ class StateScrubber {
                                           const LinkedEntry& entry) const;
     // Behind a record that is damaged.
     [[nodiscard]] Result<void> skip(const ReadTxn& txn);
-    [[nodiscard]] TableIndex table() const { return stage_; }
+    [[nodiscard]] TableIndex table() const;
 
     Store& store_;
     Salt salt_;
     const CheckpointTaker& taker_;
-    std::size_t stage_ = 0;  // index of the table
+    std::size_t stage_ = 0;  // which table
     Bytes at_;               // the last key that was looked at
     consensus::Height complete_;
 };

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "config/log_quota.h"
 #include "replica/fatal_of.h"
 #include "replica/replica_state.h"
 
@@ -25,7 +26,7 @@ KeeperOptions Replica::State::keeper_options() const {
 // ---- Effects of the node
 
 void Replica::State::stable(const consensus::Stable& checkpoint) {
-    stable_checkpoint = std::max(stable_checkpoint, checkpoint.checkpoint.height);
+    log_release.stable(checkpoint.checkpoint.height);
     background->submit(ReleaseBelow{checkpoint.checkpoint.height});
 }
 
@@ -34,6 +35,7 @@ void Replica::State::fetch_state(const consensus::FetchState& target) {
 }
 
 void Replica::State::serve_state(consensus::ReplicaId to, consensus::StateRequest request) {
+    log_release.asked(to, request.checkpoint, monotonic_us() / 1'000);
     background->submit(ServeState{to, std::move(request)});
 }
 
@@ -81,15 +83,24 @@ void Replica::State::watch_state() {
         mark_loss(now.state_lost);
     }
     // S5, D4: nothing goes from the log that the state on disk may still need.
-    if (executor && stable_checkpoint > log_released && executor->durable_height() >= stable_checkpoint.value) {
-        log_released = stable_checkpoint;
-        data.log->release_below(stable_checkpoint);
+    if (executor) {
+        release_log();
     }
     if (data.log->wants_append() && log_writer->waiting() == 0) {
         log_writer->write({});
     }
     if (rebuilt && !log_writer->waits_for_room()) {
         install(*std::exchange(rebuilt, std::nullopt));
+    }
+}
+
+void Replica::State::release_log() {
+    const bool room = !disk_watch.refuses_writes() && disk_use.log_bytes < config::log_quota_of(options.cluster) / 2;
+    const consensus::Height below =
+        log_release.below(consensus::Height(executor->durable_height()), room, monotonic_us() / 1'000);
+    if (below > log_released) {
+        log_released = below;
+        data.log->release_below(below);
     }
 }
 

@@ -27,6 +27,7 @@
 #include "replica/peer_transport.h"
 #include "replica/replica.h"
 #include "replica/report.h"
+#include "replica/state_transfer/log_release.h"
 #include "replica/verify_pool.h"
 
 namespace loyal::replica {
@@ -93,6 +94,7 @@ struct Replica::State final : NodePort {
     void drain_log();
     // Now and then: what depends on how far the state and the log are on disk.
     void watch_state();
+    void release_log();
     void watch_log(const DiskUse& use);
     void mark_loss(const std::string& why);
     void on_tick();
@@ -194,7 +196,7 @@ struct Replica::State final : NodePort {
     std::uint64_t accusations = 0;              // of this run
     std::map<std::pair<std::uint16_t, std::string>, std::uint64_t> accusations_by;
     std::optional<StateRebuilt> rebuilt;  // waits until the log can be written
-    consensus::Height stable_checkpoint;  // below which the log may go
+    LogRelease log_release;
     consensus::Height log_released;
     bool loss_told = false;        // to the background thread
     bool loss_marked = false;      // in the data folder

@@ -129,7 +129,7 @@ void SimReplica::stable(const consensus::Stable& stable) {
         checkpoints_->release_below(stable.checkpoint.height);
         background_soon();
     }
-    stable_ = stable.checkpoint.height;
+    log_release_.stable(stable.checkpoint.height);
     release_log();
 }
 
@@ -144,8 +144,8 @@ std::string SimReplica::log_trouble() const {
 }
 
 void SimReplica::release_log() {
-    if (machine_ && stable_.value > 0 && machine_->durable_height() >= stable_) {
-        log_->release_below(stable_);
+    if (machine_) {
+        log_->release_below(log_release_.below(machine_->durable_height(), true, context_.scheduler.now_ms()));
     }
 }
 
@@ -155,6 +155,7 @@ void SimReplica::serve_state(consensus::ReplicaId to, consensus::StateRequest re
     if (!alive_for_call()) {
         return;
     }
+    log_release_.asked(to, request.checkpoint, context_.scheduler.now_ms());
     after(context_.scenario.execute_us, [this, to, request = std::move(request)] {
         if (!checkpoints_ || diverged_) {
             return post([this, to, request] { node_->state_served(to, replica::no_such_checkpoint(request)); });

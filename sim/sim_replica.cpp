@@ -91,7 +91,7 @@ void SimReplica::crash() {
     local_.reset();
     target_.reset();
     newer_.reset();
-    stable_ = {};
+    log_release_ = {};
     frozen_.reset();
     state_lost_.clear();
     checkpoints_.reset();

@@ -17,6 +17,7 @@
 #include "kvstore/state_builder.h"
 #include "kvstore/state_machine.h"
 #include "replica/node.h"
+#include "replica/state_transfer/log_release.h"
 #include "replica/state_transfer/state_fetch.h"
 #include "sim/checkers/model_state.h"
 #include "sim/clock.h"
@@ -227,7 +228,7 @@ class SimReplica final : private replica::NodePort {
     std::uint64_t generation_ = 0;
     std::vector<kvstore::StateRoot> roots_told_;
     std::string state_lost_;  // why neither is used any more; empty: they are
-    consensus::Height stable_;
+    replica::LogRelease log_release_;
     std::optional<consensus::FetchState> target_, newer_;  // newer_: that the fetcher was told of
     std::unique_ptr<kvstore::StateBuilder> builder_;
     std::unique_ptr<replica::StateFetch> fetch_;

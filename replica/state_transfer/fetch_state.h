@@ -121,7 +121,7 @@ struct StateFetch::State {
     kvstore::StateRoot target;
     std::optional<kvstore::StateRoot> newer;  // wanted when this one is done with
     bool settled = false;
-    std::size_t moves_since_settled = 0;
+    consensus::Height behind{~std::uint64_t{0}};  // so many blocks the last time that a whole state was moved on from
     kvstore::StateBuilder* builder;
     LocalState& local;
     FetchPeers peers;

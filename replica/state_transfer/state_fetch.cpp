@@ -19,8 +19,6 @@ constexpr std::size_t subtree_bytes = kvstore::subtree_digests * 32;
 constexpr std::size_t leaf_bytes = sizeof(LeafName) + 32;
 // Leaves that are wanted and not yet asked for: enough for every window.
 constexpr std::size_t wanted_buckets_max = 4096;
-// How often a state that is whole is brought up to a newer one before it is taken as it is.
-constexpr std::size_t moves_since_settled_max = 16;
 
 // In strictly ascending order, of that bucket, and not none.
 bool is_of(Bucket bucket, const std::vector<Leaf>& leaves) {
@@ -106,8 +104,10 @@ bool StateFetch::State::complete() {
         }
         return !failed;  // what came meanwhile is looked at first
     }
-    if (newer && moves_since_settled < moves_since_settled_max) {
-        ++moves_since_settled;
+    // Under load a newer one comes meanwhile every time. Peers keep the blocks above what is fetched for a while, so
+    // the state is taken as it is as soon as moving on does not bring it closer to the newest one.
+    if (newer && newer->height.minus(target.height.value) < behind) {
+        behind = newer->height.minus(target.height.value);
         move_on();
         return !failed;
     }

@@ -43,7 +43,9 @@ double on_disk_mib(const fs::path& folder) {
 
 void overwrite(const Settings& settings, Report& report) {
     const auto time = settings.full ? 300s : 24s;
-    Fleet fleet(settings.folder / "cluster", FleetOptions{});
+    FleetOptions options;
+    options.history_revisions = key_count;  // it fills up within the first samples
+    Fleet fleet(settings.folder / "cluster", options);
     fleet.start_all();
     const std::string settled = fleet.settle();
     report.check(settled.empty(), "four replicas, a checkpoint every 64 blocks " + settled);

@@ -37,6 +37,7 @@ config::Cluster make_cluster(const fs::path& folder, const FleetOptions& options
     }
     config::Cluster cluster = std::move(made->cluster);
     cluster.checkpoint_interval = options.checkpoint_interval;
+    cluster.history_revisions = options.history_revisions;
     cluster.log_quota_bytes = options.log_quota_bytes;
     cluster.timers.heartbeat_ms = options.heartbeat_ms;
     cluster.timers.order_latency_ms = options.order_latency_ms;

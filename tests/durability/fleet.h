@@ -16,6 +16,7 @@
 
 #include "client/client.h"
 #include "config/cluster.h"
+#include "config/limits.h"
 #include "config/result.h"
 #include "tests/system/process.h"
 
@@ -25,6 +26,7 @@ struct FleetOptions {
     std::size_t replicas = 4;
     consensus::FaultModel fault_model = consensus::FaultModel::byzantine;
     std::uint64_t checkpoint_interval = 64;
+    std::uint64_t history_revisions = limits::history_revisions_default;
     std::uint64_t log_quota_bytes = 0;
     // As the defaults, but that a primary stays until it is deposed.
     std::uint64_t heartbeat_ms = 50, order_latency_ms = 50, progress_min_ms = 400, tenure_ms = 0,

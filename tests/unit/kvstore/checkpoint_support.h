@@ -80,7 +80,8 @@ inline crypto::Digest root_of(const Records& records) {
     return level.empty() ? crypto::Digest{} : level.begin()->second;
 }
 
-// Blocks that put and delete few keys, from sessions that come and go; the same chain for every replica of a test.
+// Blocks that put and delete few keys, lease and lock, from sessions that come and go; the same chain for every replica
+// of a test.
 class Chain {
  public:
     const consensus::BlockPtr& at(std::uint64_t height) {
@@ -111,16 +112,23 @@ class Chain {
         submission.ack_low = submission.seq0;
         submission.operations.resize(pick<std::size_t>(1, 6));
         for (Operation& operation : submission.operations) {
-            const std::string key = "k" + std::to_string(pick(0, 12));
-            if (one_in(3)) {
-                operation = del(key);
-            } else {
-                operation = put(key, std::to_string(pick(0, 1000)));
-            }
+            operation = next_operation("k" + std::to_string(pick(0, 12)));
         }
         seq_[submission.session] += submission.operations.size();
         return block_on(blocks_.empty() ? nullptr : blocks_.back(), {envelope_of(submission)},
                         start_ms + blocks_.size() + 1);
+    }
+
+    static Operation next_operation(const std::string& key) {
+        switch (pick(0, 12)) {
+            case 0: return LeaseGrant{60'000};
+            case 1: return Put{bytes_of(key), bytes_of("leased"), {}, 60'000};
+            case 2: return LockAcquire{bytes_of("lock"), LeaseId(pick<std::uint64_t>(1, 4))};
+            case 3:
+            case 4:
+            case 5: return del(key);
+            default: return put(key, std::to_string(pick(0, 1000)));
+        }
     }
 
     std::vector<consensus::BlockPtr> blocks_;
