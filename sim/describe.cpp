@@ -178,14 +178,14 @@ std::string describe(const Scenario& s) {
         "  timers     {}, tick {} ms, heartbeat {} ms, progress {}..{} ms, precision {} ms, tenure {} ms\n"
         "  network    {}..{} us{}, disk sync {}..{} us, write-back every {} ms\n"
         "  workload   {} clients{}, {} operations each, {} outstanding, {} watches each, {} keys, "
-        "time-out {} ms\n",
+        "{} % transactions, {} % leases and locks, time-out {} ms\n",
         s.seed, name_of(s.timing), name_of(s.scheming), name_of(s.failures), s.n, q.f, q.q, s.window,
         s.checkpoint_interval, s.core.adaptive ? "adaptive" : "fixed", s.core.tick_ms, s.core.heartbeat_ms,
         s.core.progress_min_ms, s.core.progress_max_ms, s.core.precision_ms, s.core.tenure_ms, s.quality.delay_min_us,
         s.quality.delay_min_us + s.quality.delay_spread_us, s.quality.ordered ? "" : ", unordered", s.disk.sync_min_us,
         s.disk.sync_min_us + s.disk.sync_spread_us, s.disk.write_back_us / ms, s.workload.clients,
         s.workload.shared_key ? " (two share a key)" : "", s.workload.operations, s.workload.outstanding,
-        s.workload.watches, s.workload.keys, s.workload.timeout_ms);
+        s.workload.watches, s.workload.keys, s.workload.mix.txns, s.workload.mix.leases, s.workload.timeout_ms);
     if (!s.traitors.empty()) {
         text += fmt::format("  traitors   {}\n", fmt::join(s.traitors, ", "));
     }

@@ -11,7 +11,13 @@ namespace {
 
 using consensus::FaultModel;
 
-enum Stream : std::uint64_t { shape_stream = 1, plan_stream = 2, checkpoint_stream = 3, watch_shape_stream = 4 };
+enum Stream : std::uint64_t {
+    shape_stream = 1,
+    plan_stream = 2,
+    checkpoint_stream = 3,
+    watch_shape_stream = 4,
+    model_shape_stream = 5
+};
 
 constexpr std::array<Timing, 8> timings{Timing::partial,     Timing::partial,     Timing::partial,
                                         Timing::partial,     Timing::partial,     Timing::synchronous,
@@ -144,6 +150,13 @@ void shape_watches(Scenario& s, const Mix& mix) {
     s.workload.watches = mix.watches.value_or(s.workload.watches);
 }
 
+// As watches.
+void shape_model(Scenario& s, const Mix& mix) {
+    Random random(s.seed, model_shape_stream);
+    s.workload.mix.txns = random.one_in(3) && !mix.uniform ? 20 : 0;
+    s.workload.mix.leases = random.one_in(3) && !mix.uniform ? 20 : 0;
+}
+
 void choose_adversary(Scenario& s, Random& random, const Mix& mix) {
     if (s.timing == Timing::asynchronous) {
         const bool starve = random.one_in(2);
@@ -173,6 +186,7 @@ Scenario make_scenario(std::uint64_t seed, const Mix& mix) {
     shape_workload(scenario, shape, mix);
     choose_adversary(scenario, shape, mix);
     shape_watches(scenario, mix);
+    shape_model(scenario, mix);
     Random random(seed, plan_stream);
     Planner planner(scenario, random, mix.disk_faults ? Theme::disks : mix.uniform ? Theme::everything : theme);
     if (mix.too_many_traitors) {

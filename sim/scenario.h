@@ -114,6 +114,8 @@ struct OperationMix {
     std::uint32_t puts = 35, cas = 20, deletes = 8, ranges = 10;
     bool cas_deletes = true;           // some of the cas write nothing but delete
     std::uint32_t ordered_one_in = 8;  // reads that take their place among the writes; 0: none
+    // Percent of all operations, drawn before the others; leases and locks are on keys of their own.
+    std::uint32_t txns = 0, leases = 0;
 };
 struct WorkloadShape {
     std::size_t clients = 2;

@@ -10,6 +10,15 @@ namespace {
 
 constexpr std::uint64_t watch_stream = 10'000;
 
+// A transaction that took its other branch was executed, but changed nothing.
+bool was_applied(const kvstore::Operation& operation, const kvstore::Outcome& outcome) {
+    if (outcome.status != kvstore::Status::ok || !std::holds_alternative<kvstore::Txn>(operation)) {
+        return outcome.status == kvstore::Status::ok;
+    }
+    const auto result = kvstore::decode_txn_result(outcome.result);
+    return result && result->succeeded;
+}
+
 }  // namespace
 
 using client::Certainty;
@@ -194,6 +203,15 @@ void SimClient::issue_one(bool last) {
     Call call = begin(last);
     const Bytes key = bytes_of(call.key);
     const OperationMix& mix = context_.scenario.workload.mix;
+    if (mix.txns + mix.leases > 0) {
+        const std::uint64_t kind = random_.below(100);
+        if (kind < mix.txns) {
+            return issue_txn(std::move(call));
+        }
+        if (kind < mix.txns + mix.leases) {
+            return issue_lease(std::move(call));
+        }
+    }
     std::uint64_t draw = random_.below(100);
     if (draw < mix.puts) {
         call.op.kind = Kind::put;
@@ -296,7 +314,7 @@ void SimClient::ended(const Call& call, bool success, const char* what) {
 
 void SimClient::report(const Call& call, OperationSeen::Status status, bool applied) {
     Observer* observer = context_.world.observer();
-    if (observer == nullptr || call.is_range || call.reads_back) {
+    if (observer == nullptr || call.is_range || call.reads_back || call.on_leases) {
         return;
     }
     OperationSeen seen;
@@ -311,10 +329,19 @@ void SimClient::report(const Call& call, OperationSeen::Status status, bool appl
 }
 
 void SimClient::record(const Call& call, bool known, bool applied) {
+    if (call.on_leases) {
+        return;
+    }
     RegisterOp op = call.op;
     op.applied = applied;
     if (known) {
         op.ret = context_.world.moment();
+    }
+    if (call.also_puts && applied) {
+        RegisterOp put = op;
+        put.kind = Kind::put;
+        put.value = call.also_puts->second;
+        history_[call.also_puts->first].push_back(std::move(put));
     }
     history_[call.key].push_back(std::move(op));
 }
@@ -331,8 +358,7 @@ void SimClient::write_ended(const Call& call, const Operation& operation, const 
         return ended(call, false, "unknown");
     }
     const Status status = result.outcome.status;
-    const bool executed = status == Status::ok || status == Status::not_found || status == Status::mismatch;
-    if (result.certainty == Certainty::not_applied || !executed) {
+    if (result.certainty == Certainty::not_applied || !ChainChecker::took_part(status)) {
         ++counters_.not_applied;
         report(call, OperationSeen::Status::fail, false);
         return ended(call, false, "not applied");
@@ -341,9 +367,13 @@ void SimClient::write_ended(const Call& call, const Operation& operation, const 
     if (auto finding = context_.world.chain().acknowledged(id_, session_id_, call.mark, operation, result.outcome)) {
         context_.world.violation(fmt::format("client {}, {}: {}", index_, call.op.who, *finding));
     }
-    const bool applied = status == Status::ok;
+    const bool applied = was_applied(operation, result.outcome);
     if (applied) {
         last_seen_[call.key] = call.op.value;  // absent after a delete
+        if (call.also_puts) {
+            last_seen_[call.also_puts->first] = call.also_puts->second;
+        }
+        learn_lease(operation, result.outcome);
     }
     record(call, true, applied);
     report(call, OperationSeen::Status::ok, applied);

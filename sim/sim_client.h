@@ -1,11 +1,13 @@
-// SimClient: one client process of a run: the production Session, a workload of puts, gets, deletes, compare-and-sets
-// and ranges on a few hot keys, and the record of what it saw, which the checkers judge.
+// SimClient: one client process of a run: the production Session, a workload of puts, gets, deletes, compare-and-sets,
+// ranges and transactions on a few hot keys, and of leases and locks on others, and the record of what it saw, which
+// the checkers judge.
 #pragma once
 
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "client/session.h"
@@ -80,6 +82,8 @@ class SimClient {
     struct Call {
         RegisterOp op;
         std::string key;
+        std::optional<std::pair<std::string, std::string>> also_puts;  // of a transaction that succeeds: key and value
+        bool on_leases = false;  // on keys that end by themselves: judged by the chain checker alone
         bool is_range = false;
         bool last = false;  // of the last phase
         bool reads_back = false;
@@ -92,6 +96,10 @@ class SimClient {
     void issue();
     void issue_one(bool last);
     void issue_read(Call call, std::uint64_t draw);
+    void issue_txn(Call call);
+    void issue_lease(Call call);
+    [[nodiscard]] kvstore::LeaseId some_lease();
+    void learn_lease(const kvstore::Operation& operation, const kvstore::Outcome& outcome);
     void read_back_next();
     void write(Call call, kvstore::Operation operation);
     void read(Call call, kvstore::Range range);
@@ -120,6 +128,7 @@ class SimClient {
     std::uint64_t values_ = 0, calls_ = 0;
     TimeUs next_issue_ = 0;
     std::map<std::string, std::optional<std::string>> last_seen_;
+    std::vector<kvstore::LeaseId> leases_;       // that it was granted
     std::map<std::uint64_t, std::string> open_;  // calls under way
     std::map<std::uint64_t, Call> open_writes_;
     std::map<std::string, std::vector<RegisterOp>> history_;  // by key

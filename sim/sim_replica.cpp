@@ -182,7 +182,7 @@ crypto::Digest SimReplica::digest() const {
 }
 
 // Asked at every poll, so what was found is kept until something changed.
-bool SimReplica::holds(const ModelState& model) const {
+bool SimReplica::holds(const ReferenceModel& model) const {
     if (!machine_ || machine_->revision() != model.revision()) {
         return false;
     }
@@ -194,7 +194,7 @@ bool SimReplica::holds(const ModelState& model) const {
     return held_;
 }
 
-bool SimReplica::holds_all(const ModelState& model) const {
+bool SimReplica::holds_all(const ReferenceModel& model) const {
     kvstore::Range everything;
     everything.end = Bytes();
     const auto answer = machine_->read(everything);

@@ -19,7 +19,7 @@
 #include "replica/node.h"
 #include "replica/state_transfer/log_release.h"
 #include "replica/state_transfer/state_fetch.h"
-#include "sim/checkers/model_state.h"
+#include "sim/checkers/reference_model.h"
 #include "sim/clock.h"
 #include "sim/scenario.h"
 #include "sim/sim_signer.h"
@@ -116,7 +116,7 @@ class SimReplica final : private replica::NodePort {
     [[nodiscard]] const std::string& told() const { return fault_; }
     [[nodiscard]] crypto::Digest digest() const;  // of the state after executed()
     // Every key reads as the model says, with all that is said about it.
-    [[nodiscard]] bool holds(const ModelState& model) const;
+    [[nodiscard]] bool holds(const ReferenceModel& model) const;
     [[nodiscard]] consensus::Height executed() const;
     // Nothing that is known to be damaged in its log is left.
     [[nodiscard]] bool log_is_whole() const { return log_->damaged_blocks().empty() && !log_->wants_append(); }
@@ -206,7 +206,7 @@ class SimReplica final : private replica::NodePort {
     [[nodiscard]] Result<bool> is_of_target(SimStore& state);
     void watch_state(const consensus::Status& status);
     void append_nothing();
-    [[nodiscard]] bool holds_all(const ModelState& model) const;
+    [[nodiscard]] bool holds_all(const ReferenceModel& model) const;
 
     // The disk.
     SimStore log_store_;

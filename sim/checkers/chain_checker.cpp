@@ -16,14 +16,33 @@ using kvstore::Status;
 
 namespace {
 
-bool took_part(Status status) {
-    return status == Status::ok || status == Status::not_found || status == Status::mismatch;
-}
-bool is_change(const Operation& operation, Status status) {
-    return status == Status::ok && !std::holds_alternative<Range>(operation);
+// A retry gets the answer of the first execution. That to a transaction is kept only when it is short, so a retry may
+// be told which branch was taken and no more; an ordered read is executed again (C4).
+bool is_same_answer(const Operation& operation, const Outcome& first, const Outcome& now) {
+    if (std::holds_alternative<kvstore::Txn>(operation) && first.status == Status::ok) {
+        const auto kept = kvstore::decode_txn_result(first.result);
+        Outcome shortened = first;
+        shortened.result = kept ? kvstore::encode_txn_result({kept->succeeded, std::nullopt}) : first.result;
+        return now == first || now == shortened;
+    }
+    return now == first;
 }
 
 }  // namespace
+
+bool ChainChecker::took_part(Status status) {
+    switch (status) {
+        case Status::ok:
+        case Status::not_found:
+        case Status::mismatch:
+        case Status::compacted:
+        case Status::future_revision:
+        case Status::no_lease:
+        case Status::fenced:
+        case Status::no_lock: return true;
+        default: return false;
+    }
+}
 
 Finding ChainChecker::executed(consensus::ReplicaId replica, const consensus::Block& block,
                                const kvstore::ExecutedBlock& result) {
@@ -55,6 +74,7 @@ Finding ChainChecker::executed(consensus::ReplicaId replica, const consensus::Bl
 }
 
 Finding ChainChecker::first_execution(const consensus::Block& block, const kvstore::ExecutedBlock& result) {
+    model_.begin_block(block.header.hlc);
     std::map<OpKey, std::deque<const Outcome*>> outcomes;
     for (const kvstore::Replies& replies : result.replies) {
         for (const Outcome& outcome : replies.outcomes) {
@@ -86,6 +106,11 @@ Finding ChainChecker::first_execution(const consensus::Block& block, const kvsto
             }
         }
     }
+    model_.end_block();
+    if (model_.revision() != result.revision) {
+        return fmt::format("height {} ends at revision {}, the model says {}", block.header.height.value,
+                           result.revision.value, model_.revision().value);
+    }
     return {};
 }
 
@@ -96,30 +121,27 @@ Finding ChainChecker::execute_one(const OpKey& key, const consensus::Block& bloc
     }
     const auto known = executed_.find(key);
     if (known != executed_.end()) {
-        // An ordered read is executed again for a retry (C4); everything else answers what it answered first.
-        if (!std::holds_alternative<Range>(operation) && outcome != known->second) {
-            return fmt::format("DUPLICATE: executed at height {} before", known->second.height.value);
+        if (!kvstore::is_query(operation) && !is_same_answer(operation, known->second.outcome, outcome)) {
+            return fmt::format("DUPLICATE: executed at height {} before", known->second.outcome.height.value);
         }
         return {};
     }
     if (outcome.height != block.header.height || outcome.hlc != block.header.hlc) {
         return fmt::format("a first execution claims height {}", outcome.height.value);
     }
-    executed_.emplace(key, outcome);
-    const ModelState::Expected expected = model_.apply(operation, block.header.hlc);
-    if (outcome.status != expected.status || outcome.revision != expected.revision) {
+    const Revision before = model_.revision();
+    const ReferenceModel::Answer expected = model_.apply(operation, std::get<0>(key));
+    executed_.emplace(key, Execution{outcome, model_.revision() != before});
+    if (outcome.status != expected.status || outcome.revision != model_.revision()) {
         return fmt::format("outcome {} at revision {}, the model says {} at {}", to_string(outcome.status),
-                           outcome.revision.value, to_string(expected.status), expected.revision.value);
+                           outcome.revision.value, to_string(expected.status), model_.revision().value);
     }
-    if (expected.range && kvstore::encode_range_result(*expected.range) != outcome.result) {
-        return "an ordered read returned what the model does not hold";
-    }
-    return {};
+    return outcome.result == expected.result ? Finding() : "the result of an operation is not what the model says";
 }
 
 Finding ChainChecker::acknowledged(const consensus::ClientId& client, consensus::SessionId session, const Mark& mark,
                                    const Operation& operation, const Outcome& outcome) {
-    LOYAL_ASSERT(!std::holds_alternative<Range>(operation), "reads are judged by read_returned");
+    LOYAL_ASSERT(!std::holds_alternative<Range>(operation), "ranges are judged by read_returned");
     if (!took_part(outcome.status)) {
         return {};
     }
@@ -127,14 +149,13 @@ Finding ChainChecker::acknowledged(const consensus::ClientId& client, consensus:
     if (known == executed_.end()) {
         return fmt::format("LOST: seq {} was acknowledged and never executed", outcome.seq.value);
     }
-    const Outcome& truth = known->second;
-    if (outcome != truth) {
+    const Outcome& truth = known->second.outcome;
+    if (!is_same_answer(operation, truth, outcome)) {
         return fmt::format("FALSE ANSWER: seq {} answered {} at height {} revision {}, executed {} at {} revision {}",
                            outcome.seq.value, to_string(outcome.status), outcome.height.value, outcome.revision.value,
                            to_string(truth.status), truth.height.value, truth.revision.value);
     }
-    if (outcome.revision < mark.completed ||
-        (is_change(operation, outcome.status) && outcome.revision == mark.completed)) {
+    if (outcome.revision < mark.completed || (known->second.changed && outcome.revision == mark.completed)) {
         return fmt::format("ORDER: revision {} was complete before the operation that got {} began",
                            mark.completed.value, outcome.revision.value);
     }

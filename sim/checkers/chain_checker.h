@@ -14,7 +14,7 @@
 
 #include "client/session.h"
 #include "kvstore/state_machine.h"
-#include "sim/checkers/model_state.h"
+#include "sim/checkers/reference_model.h"
 #include "sim/checkers/signing_ledger.h"
 
 namespace loyal::sim {
@@ -26,6 +26,9 @@ class ChainChecker {
     // By a correct replica; again after a restart.
     [[nodiscard]] Finding executed(consensus::ReplicaId replica, const consensus::Block& block,
                                    const kvstore::ExecutedBlock& result);
+
+    // Whether an operation with that outcome was executed: the store answered, be it with no.
+    [[nodiscard]] static bool took_part(kvstore::Status status);
 
     // ---- What clients saw: outcomes of writes, results of reads (ordered ones too). A mark is taken when an operation
     // begins and handed back when it ends.
@@ -41,7 +44,7 @@ class ChainChecker {
 
     [[nodiscard]] consensus::Height height() const { return consensus::Height(heights_.size() - 1); }
     [[nodiscard]] std::uint64_t operations() const { return executed_.size(); }
-    [[nodiscard]] const ModelState& model() const { return model_; }
+    [[nodiscard]] const ReferenceModel& model() const { return model_; }
 
  private:
     struct AtHeight {
@@ -53,10 +56,14 @@ class ChainChecker {
     [[nodiscard]] Finding first_execution(const consensus::Block& block, const kvstore::ExecutedBlock& result);
     [[nodiscard]] Finding execute_one(const OpKey& key, const consensus::Block& block,
                                       const kvstore::Operation& operation, const kvstore::Outcome& outcome);
+    struct Execution {
+        kvstore::Outcome outcome;
+        bool changed = false;  // it made a revision
+    };
 
     std::vector<AtHeight> heights_;  // index = height
-    ModelState model_;
-    std::map<OpKey, kvstore::Outcome> executed_;
+    ReferenceModel model_;
+    std::map<OpKey, Execution> executed_;
     std::map<std::pair<consensus::ClientId, std::uint64_t>, std::uint64_t> acknowledged_;  // of a session: below this
     kvstore::Revision completed_;  // highest that a client has seen
 };

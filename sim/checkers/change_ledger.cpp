@@ -11,10 +11,10 @@ using kvstore::Revision;
 
 bool is_item(const KeyRecord& record, const kvstore::Item& item) {
     return record.value == item.value && record.version == item.version && record.created == item.created &&
-           record.id.revision == item.revision && record.timestamp == item.timestamp;
+           record.id.revision == item.revision && record.timestamp == item.timestamp && record.lease == item.lease;
 }
 
-std::optional<kvstore::Item> item_at(const ModelState& model, const Bytes& key, Revision revision) {
+std::optional<kvstore::Item> item_at(const ReferenceModel& model, const Bytes& key, Revision revision) {
     kvstore::Range range;
     range.begin = key;
     auto found = model.read(range, revision).items;
@@ -23,7 +23,7 @@ std::optional<kvstore::Item> item_at(const ModelState& model, const Bytes& key, 
 
 }  // namespace
 
-Finding ChangeLedger::compare(const Change& change, const ModelState& model) {
+Finding ChangeLedger::compare(const Change& change, const ReferenceModel& model) {
     const Revision at = change.now.id.revision;
     const auto now = item_at(model, change.key, at);
     if (now ? change.now.version == 0 || !is_item(change.now, *now) : change.now.version != 0) {
@@ -38,7 +38,7 @@ Finding ChangeLedger::compare(const Change& change, const ModelState& model) {
     return {};
 }
 
-Finding ChangeLedger::committed(const kvstore::ExecutedBlock& block, const ModelState& model) {
+Finding ChangeLedger::committed(const kvstore::ExecutedBlock& block, const ReferenceModel& model) {
     if (!block.changes) {
         return "CHANGES: a block without a list of them";
     }

@@ -12,20 +12,20 @@
 
 #include "kvstore/kv_tables.h"
 #include "kvstore/linked_table.h"
+#include "sim/checkers/reference_model.h"
 #include "tests/unit/kvstore/operation_generator.h"
-#include "tests/unit/kvstore/reference_model.h"
 #include "tests/unit/kvstore/support.h"
 
 namespace loyal::kvstore {
 namespace {
 
+using sim::ReferenceModel;
 using test::envelope_of;
 using test::Machine;
 using test::maybe;
 using test::must;
 using test::OperationGenerator;
 using test::pick;
-using test::ReferenceModel;
 using test::Submission;
 using test::up_to;
 

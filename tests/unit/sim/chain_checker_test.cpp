@@ -50,6 +50,7 @@ class ChainCheckerTest : public ::testing::Test {
                 Outcome{Seq(seq + i), made.result.height, {}, made.result.hlc, Revision(++revision_), Status::ok, {}});
         }
         made.result.replies.push_back(replies);
+        made.result.revision = Revision(revision_);
         return made;
     }
     [[nodiscard]] Finding execute(const Executed& made, std::uint16_t replica = 0) {

@@ -1,4 +1,4 @@
-#include "sim/checkers/model_state.h"
+#include "sim/checkers/reference_model.h"
 
 #include <gtest/gtest.h>
 
@@ -9,27 +9,36 @@ using kvstore::Range;
 using kvstore::Revision;
 using kvstore::Status;
 
-class ModelStateTest : public ::testing::Test {
+class ReferenceModelTest : public ::testing::Test {
  protected:
-    ModelState::Expected put(const std::string& key, const std::string& value) {
-        return model_.apply(kvstore::Put{bytes_of(key), bytes_of(value)}, consensus::Hlc(++time_, 0));
+    // In a block of its own.
+    Status apply(const kvstore::Operation& operation) {
+        model_.begin_block(consensus::Hlc(++time_, 0));
+        const Status status = model_.apply(operation, consensus::ClientId()).status;
+        model_.end_block();
+        return status;
     }
-    ModelState::Expected del(const std::string& key) {
-        return model_.apply(kvstore::Delete{bytes_of(key)}, consensus::Hlc(++time_, 0));
+    Revision put(const std::string& key, const std::string& value) {
+        EXPECT_EQ(apply(kvstore::Put{bytes_of(key), bytes_of(value)}), Status::ok);
+        return model_.revision();
+    }
+    Revision del(const std::string& key) {
+        EXPECT_EQ(apply(kvstore::Delete{bytes_of(key)}), Status::ok);
+        return model_.revision();
     }
     [[nodiscard]] std::string at(const std::string& key, std::uint64_t revision) const {
         const auto result = model_.read(Range{bytes_of(key), {}, 0, false, false, false}, Revision(revision));
         return result.items.empty() ? "(absent)" : string_of(result.items.front().value);
     }
-    ModelState model_;
+    ReferenceModel model_;
     std::uint64_t time_ = 0;
 };
 
-TEST_F(ModelStateTest, every_version_can_be_read_at_its_revision) {
-    EXPECT_EQ(put("a", "1").revision, Revision(1));
-    EXPECT_EQ(put("b", "x").revision, Revision(2));
-    EXPECT_EQ(put("a", "2").revision, Revision(3));
-    EXPECT_EQ(del("a").revision, Revision(4));
+TEST_F(ReferenceModelTest, every_version_can_be_read_at_its_revision) {
+    EXPECT_EQ(put("a", "1"), Revision(1));
+    EXPECT_EQ(put("b", "x"), Revision(2));
+    EXPECT_EQ(put("a", "2"), Revision(3));
+    EXPECT_EQ(del("a"), Revision(4));
     EXPECT_EQ(at("a", 0), "(absent)");
     EXPECT_EQ(at("a", 1), "1");
     EXPECT_EQ(at("a", 2), "1");
@@ -37,17 +46,17 @@ TEST_F(ModelStateTest, every_version_can_be_read_at_its_revision) {
     EXPECT_EQ(at("a", 4), "(absent)");
 }
 
-TEST_F(ModelStateTest, what_changes_nothing_takes_no_revision) {
-    EXPECT_EQ(del("a").status, Status::not_found);
+TEST_F(ReferenceModelTest, what_changes_nothing_takes_no_revision) {
+    EXPECT_EQ(apply(kvstore::Delete{bytes_of("a")}), Status::not_found);
     kvstore::CompareAndSet cas{bytes_of("a"), bytes_of("1"), bytes_of("2")};
-    EXPECT_EQ(model_.apply(cas, consensus::Hlc(1, 0)).status, Status::mismatch);
+    EXPECT_EQ(apply(cas), Status::mismatch);
     EXPECT_EQ(model_.revision(), Revision(0));
     cas.expect.reset();
-    EXPECT_EQ(model_.apply(cas, consensus::Hlc(1, 0)).status, Status::ok);
+    EXPECT_EQ(apply(cas), Status::ok);
     EXPECT_EQ(model_.revision(), Revision(1));
 }
 
-TEST_F(ModelStateTest, versions_count_from_the_creation) {
+TEST_F(ReferenceModelTest, versions_count_from_the_creation) {
     put("a", "1");
     put("a", "2");
     auto item = model_.read(Range{bytes_of("a"), {}, 0, false, false, false}, Revision(2)).items.front();
@@ -60,7 +69,7 @@ TEST_F(ModelStateTest, versions_count_from_the_creation) {
     EXPECT_EQ(item.created, Revision(4));
 }
 
-TEST_F(ModelStateTest, ranges_have_ends_limits_and_directions) {
+TEST_F(ReferenceModelTest, ranges_have_ends_limits_and_directions) {
     for (const char* key : {"a", "b", "c", "d"}) {
         put(key, key);
     }

@@ -1,10 +1,14 @@
-#include "tests/unit/kvstore/reference_model.h"
+#include "sim/checkers/reference_model.h"
 
 #include <algorithm>
+#include <set>
+#include <utility>
 
 #include "config/limits.h"
 
-namespace loyal::kvstore::test {
+namespace loyal::sim {
+
+using namespace kvstore;  // NOLINT(google-build-using-namespace): it says again what all of it means
 
 namespace {
 
@@ -44,82 +48,88 @@ void ReferenceModel::end_block() {
 
 // ---- What is there
 
-const Item* ReferenceModel::at(const Bytes& key, std::uint64_t revision) const {
-    const Item* found = nullptr;
-    for (const Event& event : events_) {
-        if (event.revision <= revision && event.item.key == key) {
-            found = &event.item;
-        }
+const Item* ReferenceModel::at(const Bytes& key, Revision revision) const {
+    const auto found = keys_.find(key);
+    if (found == keys_.end()) {
+        return nullptr;
     }
-    return found == nullptr || found->version == 0 ? nullptr : found;
+    const auto newer = std::upper_bound(found->second.begin(), found->second.end(), revision,
+                                        [](Revision limit, const Item& item) { return limit < item.revision; });
+    const bool live = newer != found->second.begin() && std::prev(newer)->version != 0;
+    return live ? &*std::prev(newer) : nullptr;
 }
 
-std::vector<Item> ReferenceModel::live(const Bytes& begin, const std::optional<Bytes>& end,
-                                       std::uint64_t revision) const {
-    std::set<Bytes> keys;
-    for (const Event& event : events_) {
-        if (inside(event.item.key, begin, end)) {
-            keys.insert(event.item.key);
-        }
-    }
+std::vector<Item> ReferenceModel::live(const Bytes& begin, const std::optional<Bytes>& end, Revision revision) const {
     std::vector<Item> items;
-    for (const Bytes& key : keys) {
-        if (const Item* item = at(key, revision); item != nullptr) {
+    for (auto key = keys_.lower_bound(begin); key != keys_.end() && inside(key->first, begin, end); ++key) {
+        if (const Item* item = at(key->first, revision); item != nullptr) {
             items.push_back(*item);
         }
     }
     return items;
 }
 
+// Those that are known, newest first: back to the one that the oldest readable revision shows.
+std::vector<Item> ReferenceModel::versions(const Bytes& key, Revision revision) const {
+    std::vector<Item> items;
+    const auto found = keys_.find(key);
+    if (found == keys_.end()) {
+        return items;
+    }
+    for (auto item = found->second.rbegin(); item != found->second.rend(); ++item) {
+        const bool oldest = item->revision <= compacted_;
+        if (oldest && item->version == 0) {
+            break;
+        }
+        if (item->revision <= revision) {
+            items.push_back(*item);
+        }
+        if (oldest) {
+            break;
+        }
+    }
+    return items;
+}
+
+std::vector<Bytes> ReferenceModel::keys_of(LeaseId id) const {
+    std::vector<Bytes> keys;
+    for (const auto& [key, items] : keys_) {
+        const Item* item = at(key, revision());
+        if (item != nullptr && item->lease == id) {
+            keys.push_back(key);
+        }
+    }
+    return keys;
+}
+
 Status ReferenceModel::refusal(const Range& range) const {
     if (range.at) {
-        return *range.at < compacted_at_ ? Status::compacted : Status::ok;
+        return *range.at < times_[compacted_.value] ? Status::compacted : Status::ok;
     }
-    if (range.revision && range.revision->value > revision_) {
+    if (range.revision && *range.revision > revision()) {
         return Status::future_revision;
     }
-    return range.revision && range.revision->value < compacted_ ? Status::compacted : Status::ok;
+    return range.revision && *range.revision < compacted_ ? Status::compacted : Status::ok;
 }
 
 RangeResult ReferenceModel::range(const Range& range) const {
-    std::vector<Item> items;
-    std::uint64_t revision = range.revision ? range.revision->value : revision_;
+    Revision revision = range.revision.value_or(this->revision());
     if (range.at) {
-        revision = compacted_;
-        for (const Event& event : events_) {
-            revision = event.item.timestamp <= *range.at ? std::max(revision, event.revision) : revision;
-        }
+        const auto later = std::upper_bound(times_.begin(), times_.end(), *range.at);
+        revision = std::max(compacted_, Revision(static_cast<std::uint64_t>(later - times_.begin())).minus(1));
     }
-    if (range.history) {
-        for (auto event = events_.rbegin(); event != events_.rend(); ++event) {
-            if (event->item.key != range.begin || (event->item.version == 0 && event->revision <= compacted_)) {
-                if (event->item.key == range.begin) {
-                    break;
-                }
-                continue;
-            }
-            if (event->revision <= revision) {
-                items.push_back(event->item);
-            }
-            if (event->revision <= compacted_) {
-                break;
-            }
-        }
-    } else {
-        items = live(range.begin, range.end, revision);
+    std::vector<Item> items = range.history ? versions(range.begin, revision) : live(range.begin, range.end, revision);
+    RangeResult result;
+    if (range.count_only) {
+        result.count = items.size();
+        return result;
     }
     if (range.reverse) {
         std::reverse(items.begin(), items.end());
     }
-    RangeResult result;
-    result.count = items.size();
-    if (range.count_only) {
-        return result;
-    }
-    if (range.limit != 0 && items.size() > range.limit) {
-        items.resize(range.limit);
-        result.more = true;
-    }
+    const std::size_t page = range.limit == 0 ? limits::range_items_max : range.limit;
+    result.more = items.size() > page;
+    items.resize(std::min(items.size(), page));
     for (Item& item : items) {
         if (range.keys_only) {
             item.value.clear();
@@ -130,12 +140,44 @@ RangeResult ReferenceModel::range(const Range& range) const {
     return result;
 }
 
+RangeResult ReferenceModel::read(Range range, Revision revision) const {
+    range.revision = revision;
+    return this->range(range);
+}
+
 ReferenceModel::Answer ReferenceModel::answer(const Range& query) const {
     const Status status = refusal(query);
     if (status == Status::compacted) {
-        return {status, encode_count(compacted_)};
+        return {status, encode_count(compacted_.value)};
     }
     return {status, status == Status::ok ? encode_range_result(range(query)) : Bytes{}};
+}
+
+ReferenceModel::Answer ReferenceModel::answer(const LockQuery& query) const {
+    const auto found = locks_.find(query.name);
+    return {Status::ok, encode_lock_report(found == locks_.end() ? LockReport{} : found->second)};
+}
+
+ReferenceModel::Answer ReferenceModel::answer(const LeaseQuery& query) const {
+    LeaseReport report;
+    for (const auto& [id, lease] : leases_) {
+        if (query.lease.value != 0 ? id != query.lease : id <= query.after) {
+            continue;
+        }
+        std::uint64_t items = keys_of(id).size();
+        for (const auto& [name, lock] : locks_) {
+            items += static_cast<std::uint64_t>(std::count_if(
+                lock.queue.begin(), lock.queue.end(), [&](const LockWaiter& each) { return each.lease == id; }));
+        }
+        report.leases.push_back({id, lease.owner, lease.ttl, lease.ends - std::min(clock_, lease.ends), items});
+    }
+    if (query.lease.value != 0 && report.leases.empty()) {
+        return {Status::no_lease, {}};
+    }
+    if (query.lease.value != 0) {
+        report.keys = keys_of(query.lease);
+    }
+    return {Status::ok, encode_lease_report(report)};
 }
 
 ReferenceModel::Answer ReferenceModel::query(const Query& query) const {
@@ -143,66 +185,48 @@ ReferenceModel::Answer ReferenceModel::query(const Query& query) const {
         return answer(*range);
     }
     if (const auto* lock = std::get_if<LockQuery>(&query)) {
-        const auto found = locks_.find(lock->name);
-        return {Status::ok, encode_lock_report(found == locks_.end() ? LockReport{} : found->second)};
+        return answer(*lock);
     }
-    const auto& asked = std::get<LeaseQuery>(query);
-    LeaseReport report;
-    for (const auto& [id, lease] : leases_) {
-        if (asked.lease.value != 0 ? id != asked.lease : id <= asked.after) {
-            continue;
-        }
-        std::uint64_t items = keys_of(id);
-        for (const auto& [name, lock] : locks_) {
-            items += static_cast<std::uint64_t>(std::count_if(
-                lock.queue.begin(), lock.queue.end(), [&](const LockWaiter& each) { return each.lease == id; }));
-        }
-        report.leases.push_back({id, lease.owner, lease.ttl, lease.ends - std::min(clock_, lease.ends), items});
-    }
-    if (asked.lease.value != 0) {
-        if (report.leases.empty()) {
-            return {Status::no_lease, {}};
-        }
-        for (const Item& item : live({}, Bytes{}, revision_)) {
-            if (item.lease == asked.lease) {
-                report.keys.push_back(item.key);
-            }
-        }
-    }
-    return {Status::ok, encode_lease_report(report)};
+    return answer(std::get<LeaseQuery>(query));
 }
 
 // ---- Changes
 
 void ReferenceModel::step() {
-    revision_ += stepped_ ? 0 : 1;
-    stepped_ = true;
+    if (!std::exchange(stepped_, true)) {
+        times_.push_back(now_);
+    }
+}
+
+void ReferenceModel::add(Item item) {
+    item.revision = revision();
+    item.timestamp = now_;
+    if (item.version == 1) {
+        item.created = item.revision;
+    }
+    keys_[item.key].push_back(std::move(item));
 }
 
 void ReferenceModel::set(const Bytes& key, const Bytes& value, LeaseId lease) {
     step();
-    const Item* before = at(key, revision_);
+    const Item* before = at(key, revision());
     Item item;
     item.key = key;
     item.value = value;
-    item.revision = Revision(revision_);
-    item.created = before != nullptr ? before->created : item.revision;
-    item.version = before != nullptr ? before->version + 1 : 1;
-    item.timestamp = now_;
     item.lease = lease;
-    events_.push_back({revision_, item});
+    item.created = before != nullptr ? before->created : Revision();
+    item.version = before != nullptr ? before->version + 1 : 1;
+    add(std::move(item));
 }
 
 bool ReferenceModel::remove(const Bytes& key) {
-    if (at(key, revision_) == nullptr) {
+    if (at(key, revision()) == nullptr) {
         return false;
     }
     step();
     Item item;
     item.key = key;
-    item.revision = Revision(revision_);
-    item.timestamp = now_;
-    events_.push_back({revision_, item});
+    add(std::move(item));
     return true;
 }
 
@@ -212,25 +236,16 @@ LeaseId ReferenceModel::grant(const consensus::ClientId& client, std::uint64_t t
     return id;
 }
 
-std::uint64_t ReferenceModel::keys_of(LeaseId id) const {
-    const auto items = live({}, Bytes{}, revision_);
-    return static_cast<std::uint64_t>(
-        std::count_if(items.begin(), items.end(), [&](const Item& item) { return item.lease == id; }));
-}
-
 std::uint64_t ReferenceModel::end(LeaseId id) {
-    std::uint64_t keys = 0;
-    for (const Item& item : live({}, Bytes{}, revision_)) {
-        if (item.lease == id) {
-            remove(item.key);
-            ++keys;
-        }
+    const std::vector<Bytes> keys = keys_of(id);
+    for (const Bytes& key : keys) {
+        remove(key);
     }
     for (auto& [name, lock] : locks_) {
         (void)leave(name, id);
     }
     leases_.erase(id);
-    return keys;
+    return keys.size();
 }
 
 Status ReferenceModel::leave(const Bytes& name, LeaseId id) {
@@ -279,7 +294,7 @@ ReferenceModel::Answer ReferenceModel::apply_one(const Delete& erase) {
         return {status, {}};
     }
     std::uint64_t deleted = 0;
-    for (const Item& item : live(erase.key, erase.end, revision_)) {
+    for (const Item& item : live(erase.key, erase.end, revision())) {
         deleted += remove(item.key) ? 1 : 0;
     }
     if (erase.end) {
@@ -292,7 +307,7 @@ ReferenceModel::Answer ReferenceModel::apply_one(const CompareAndSet& cas) {
     if (const Status status = fence(cas.fence); status != Status::ok) {
         return {status, {}};
     }
-    const Item* item = at(cas.key, revision_);
+    const Item* item = at(cas.key, revision());
     const bool matches = cas.expect ? item != nullptr && item->value == *cas.expect : item == nullptr;
     if (!matches) {
         return {Status::mismatch, {}};
@@ -303,6 +318,31 @@ ReferenceModel::Answer ReferenceModel::apply_one(const CompareAndSet& cas) {
         remove(cas.key);
     }
     return {};
+}
+
+bool ReferenceModel::holds(const Compare& compare) const {
+    const Item* item = at(compare.key, revision());
+    const Item none;
+    const Item& view = item != nullptr ? *item : none;
+    switch (compare.target) {
+        case CompareTarget::value: return item != nullptr && compares(compare.relation, view.value, compare.value);
+        case CompareTarget::version: return compares(compare.relation, view.version, compare.number);
+        case CompareTarget::created: return compares(compare.relation, view.created.value, compare.number);
+        case CompareTarget::modified: return compares(compare.relation, view.revision.value, compare.number);
+        case CompareTarget::lease: return compares(compare.relation, view.lease.value, compare.number);
+    }
+    return false;
+}
+
+Status ReferenceModel::refusal(const TxnOperation& operation, const consensus::ClientId& client) const {
+    if (const auto* put = std::get_if<Put>(&operation)) {
+        const Status status = fence(put->fence);
+        return status == Status::ok && put->lease.value != 0 ? lease_status(put->lease, client) : status;
+    }
+    if (const auto* erase = std::get_if<Delete>(&operation)) {
+        return fence(erase->fence);
+    }
+    return refusal(std::get<Range>(operation));
 }
 
 ReferenceModel::Answer ReferenceModel::apply_one(const Txn& txn, const consensus::ClientId& client) {
@@ -324,32 +364,12 @@ ReferenceModel::Answer ReferenceModel::apply_one(const Txn& txn, const consensus
         }
     }
     TxnResult result;
-    result.succeeded = std::all_of(txn.compares.begin(), txn.compares.end(), [&](const Compare& compare) {
-        const Item* item = at(compare.key, revision_);
-        const Item none;
-        const Item& view = item != nullptr ? *item : none;
-        switch (compare.target) {
-            case CompareTarget::value: return item != nullptr && compares(compare.relation, view.value, compare.value);
-            case CompareTarget::version: return compares(compare.relation, view.version, compare.number);
-            case CompareTarget::created: return compares(compare.relation, view.created.value, compare.number);
-            case CompareTarget::modified: return compares(compare.relation, view.revision.value, compare.number);
-            case CompareTarget::lease: return compares(compare.relation, view.lease.value, compare.number);
-        }
-        return false;
-    });
+    result.succeeded = std::all_of(txn.compares.begin(), txn.compares.end(),
+                                   [this](const Compare& compare) { return holds(compare); });
     const auto& branch = result.succeeded ? txn.then : txn.otherwise;
     for (const TxnOperation& each : branch) {
-        Status status = Status::ok;
-        if (const auto* put = std::get_if<Put>(&each)) {
-            status = fence(put->fence);
-            status = status == Status::ok && put->lease.value != 0 ? lease_status(put->lease, client) : status;
-        } else if (const auto* erase = std::get_if<Delete>(&each)) {
-            status = fence(erase->fence);
-        } else {
-            status = refusal(std::get<Range>(each));
-        }
-        if (status != Status::ok) {
-            return {status, status == Status::compacted ? encode_count(compacted_) : Bytes{}};
+        if (const Status status = refusal(each, client); status != Status::ok) {
+            return {status, status == Status::compacted ? encode_count(compacted_.value) : Bytes{}};
         }
     }
     result.parts.emplace();
@@ -359,7 +379,7 @@ ReferenceModel::Answer ReferenceModel::apply_one(const Txn& txn, const consensus
             result.parts->emplace_back(PutDone{});
         } else if (const auto* erase = std::get_if<Delete>(&each)) {
             DeleteDone done;
-            for (const Item& item : live(erase->key, erase->end, revision_)) {
+            for (const Item& item : live(erase->key, erase->end, revision())) {
                 done.keys += remove(item.key) ? 1 : 0;
             }
             result.parts->emplace_back(done);
@@ -386,6 +406,17 @@ ReferenceModel::Answer ReferenceModel::apply_one(const LockAcquire& acquire, con
     return {Status::ok, encode_lock_place({ahead == 0 ? lock.token : 0, ahead})};
 }
 
+ReferenceModel::Answer ReferenceModel::apply_one(const Compact& compact) {
+    if (compact.revision > revision()) {
+        return {Status::future_revision, {}};
+    }
+    if (compact.revision <= compacted_) {
+        return {Status::compacted, encode_count(compacted_.value)};
+    }
+    compacted_ = compact.revision;
+    return {};
+}
+
 ReferenceModel::Answer ReferenceModel::apply(const Operation& operation, const consensus::ClientId& client) {
     stepped_ = false;
     if (is_query(operation)) {
@@ -410,17 +441,7 @@ ReferenceModel::Answer ReferenceModel::apply(const Operation& operation, const c
         return {Status::ok, encode_count(grant(client, lease->ttl_ms).value)};
     }
     if (const auto* compact = std::get_if<Compact>(&operation)) {
-        if (compact->revision.value > revision_) {
-            return {Status::future_revision, {}};
-        }
-        if (compact->revision.value <= compacted_) {
-            return {Status::compacted, encode_count(compacted_)};
-        }
-        compacted_ = compact->revision.value;
-        for (const Event& event : events_) {
-            compacted_at_ = event.revision == compacted_ ? event.item.timestamp : compacted_at_;
-        }
-        return {};
+        return apply_one(*compact);
     }
     const auto* revoke = std::get_if<LeaseRevoke>(&operation);
     const auto* keep = std::get_if<LeaseKeepAlive>(&operation);
@@ -439,4 +460,4 @@ ReferenceModel::Answer ReferenceModel::apply(const Operation& operation, const c
     return {leave(release->name, id), {}};
 }
 
-}  // namespace loyal::kvstore::test
+}  // namespace loyal::sim
