@@ -95,9 +95,9 @@ void Replica::State::watch_state() {
 }
 
 void Replica::State::release_log() {
-    const bool room = !disk_watch.refuses_writes() && disk_use.log_bytes < config::log_quota_of(options.cluster) / 2;
+    const bool roomy = !disk_watch.refuses_writes() && disk_use.log_bytes < config::log_quota_of(options.cluster) / 2;
     const consensus::Height below =
-        log_release.below(consensus::Height(executor->durable_height()), room, monotonic_us() / 1'000);
+        log_release.below(consensus::Height(executor->durable_height()), roomy, monotonic_us() / 1'000);
     if (below > log_released) {
         log_released = below;
         data.log->release_below(below);

@@ -166,8 +166,9 @@ ReferenceModel::Answer ReferenceModel::answer(const LeaseQuery& query) const {
         }
         std::uint64_t items = keys_of(id).size();
         for (const auto& [name, lock] : locks_) {
-            items += static_cast<std::uint64_t>(std::count_if(
-                lock.queue.begin(), lock.queue.end(), [&](const LockWaiter& each) { return each.lease == id; }));
+            for (const LockWaiter& waiter : lock.queue) {
+                items += waiter.lease == id ? 1 : 0;
+            }
         }
         report.leases.push_back({id, lease.owner, lease.ttl, lease.ends - std::min(clock_, lease.ends), items});
     }
