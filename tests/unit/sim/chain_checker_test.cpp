@@ -122,6 +122,7 @@ TEST_F(ChainCheckerTest, a_stored_outcome_for_a_retry_is_fine) {
     ASSERT_EQ(execute(one), nothing);
     auto two = next({"a"}, 1);
     two.result.replies = one.result.replies;
+    two.result.revision = one.result.revision;
     EXPECT_EQ(execute(two), nothing);
 }
 

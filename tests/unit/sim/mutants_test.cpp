@@ -47,8 +47,9 @@ INSTANTIATE_TEST_SUITE_P(
                       Mutant{"trusted_committed_height", {"8c"}, "AGREEMENT"},  // crash mode, pitfall 18
                       Mutant{"base_is_a_lock", {"8a"}, ""},                     // crash mode, pitfall 17
                       Mutant{"accepting_is_locking", {"8a-accept"}, "lock"},
-                      Mutant{"base_is_voted_for_again", {"V5-revote"}, "LIVENESS"},  // pitfall 11
-                      Mutant{"path_of_a_certificate", {"cert-path"}, ""},            // pitfall 8
+                      Mutant{
+                          "base_is_voted_for_again", {"V5-revote"}, ""},   // pitfall 11; in crash mode a base is a lock
+                      Mutant{"path_of_a_certificate", {"cert-path"}, ""},  // pitfall 8
                       Mutant{"amnesia_is_silent", {"A2"}, "", true},
                       Mutant{"rotations_for_amnesiacs_are_rare", {"A4-rate"}, "LIVENESS", true}),
     [](const auto& one) { return one.param.name; });
