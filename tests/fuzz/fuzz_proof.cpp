@@ -1,5 +1,6 @@
 // The content of a proof file, in a file whose length and checksum are right: what verifies is true, and its one
-// encoding. The first byte says of which kind it is, and of which fault model.
+// encoding. The first byte says of which kind it is, and of which fault model. The corpus is made by `loyal-mutations
+// --corpus`, anew when the world of the proofs changes: old ones verify then, and say what is no longer so.
 #include <cstdint>
 #include <cstdlib>
 
