@@ -156,7 +156,7 @@ Answer<void> write_import_state(const std::filesystem::path& path, const ImportS
 InputDigest::InputDigest(int descriptor) : descriptor_(descriptor), hasher_("import-input") {}
 
 Answer<void> InputDigest::advance_to(std::uint64_t offset) {
-    std::array<std::uint8_t, 64U << 10U> buffer;
+    std::array<std::uint8_t, 64U << 10U> buffer{};
     while (offset_ < offset) {
         const std::size_t wanted = static_cast<std::size_t>(std::min<std::uint64_t>(buffer.size(), offset - offset_));
         const ssize_t got = ::pread(descriptor_, buffer.data(), wanted, static_cast<off_t>(offset_));
