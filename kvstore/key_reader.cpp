@@ -47,9 +47,9 @@ bool in_query(const ChangeQuery& query, ByteView key) {
 // An answer that is being filled.
 struct KeyReader::Page {
     const Range& range;
-    std::size_t items_max;
-    std::size_t bytes_max;
-    bool first_fits;
+    std::size_t items_max = 0;
+    std::size_t bytes_max = 0;
+    bool first_fits = false;
     std::size_t bytes = 0;
     RangeResult result;
 
