@@ -16,6 +16,7 @@ Session::State::State(const consensus::Membership& cluster, const crypto::Signer
       quorum(cluster.quorum()),
       clock(quorum.n, quorum.w),
       views(quorum.n),
+      reads_of_all(options.reads_before_sparing),
       watches(quorum, {limits::watch_ahead_bytes_max, options.retry_ms}) {
     LOYAL_ASSERT(quorum.n >= 1 && quorum.n <= limits::replicas_max, "a cluster has a bounded number of replicas");
     LOYAL_ASSERT(signer != nullptr || membership.fault_model == consensus::FaultModel::crash,

@@ -29,6 +29,9 @@ struct SessionOptions {
     std::uint64_t timeout_ms = 5'000;       // of an operation
     std::size_t replicas_probe_every = 64;  // 1 of so many envelopes goes to all at once (C2)
     std::size_t envelope_bytes_target = 256U << 10U;
+    // A read needs a quorum's answers, so asking a quorum is enough while that goes well. At the beginning, and after
+    // one that it was not enough for, so many are asked of all replicas at once (R1).
+    std::uint64_t reads_before_sparing = 64;
 };
 
 enum class Certainty : std::uint8_t {

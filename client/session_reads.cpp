@@ -21,6 +21,7 @@ using kvstore::Status;
 constexpr std::size_t reads_under_way_max = 512;
 // A round ends when everybody has answered, at the latest after so many T_retry.
 constexpr std::uint64_t round_retries = 3;
+constexpr std::uint64_t rest_parts = 5;  // of the time between retries: until the rest is asked, too
 
 std::vector<ReadVote> votes_of(const PendingRead& read) {
     std::vector<ReadVote> votes;
@@ -145,7 +146,8 @@ void Session::State::ask(std::uint64_t nonce, PendingRead& read, ReplicaId repli
     request.query = read.query;
     request.min_executed = read.executed_min;
     request.stale = read.stale_from.has_value();
-    request.want_result = request.stale || read.round != 1 || count_of(read.asked_in_full) <= quorum.f;
+    request.want_result =
+        request.stale || read.round != 1 || read.rest_asked || count_of(read.asked_in_full) <= quorum.f;
     read.asked |= bit_of(replica);
     if (request.want_result) {
         read.asked_in_full |= bit_of(replica);
@@ -161,9 +163,31 @@ void Session::State::begin_round(std::uint64_t nonce, PendingRead& read) {
         ask(nonce, read, *read.stale_from);
         return;
     }
+    const bool sparing = read.round == 1 && reads_of_all == 0;
+    reads_of_all -= read.round == 1 && !sparing ? 1 : 0;
+    read.rest_at_ms = sparing ? now_ms + std::max<std::uint64_t>(options.retry_ms / rest_parts, 1) : 0;
     for (std::size_t i = 0; i < quorum.n; ++i) {
-        ask(nonce, read, ReplicaId(static_cast<std::uint16_t>((nonce + i) % quorum.n)));
+        if (!sparing || count_of(read.asked) < quorum.q) {
+            ask(nonce, read, ReplicaId(static_cast<std::uint16_t>((nonce + i) % quorum.n)));
+        }
     }
+}
+
+// False: everybody who is there was asked.
+bool Session::State::ask_rest(std::uint64_t nonce, PendingRead& read) {
+    const ReplicaSet rest = connected & ~read.asked;
+    read.rest_at_ms = 0;
+    if (read.stale_from || rest == 0) {
+        return false;
+    }
+    read.rest_asked = true;
+    reads_of_all = options.reads_before_sparing;
+    for (std::uint16_t replica = 0; replica < quorum.n; ++replica) {
+        if ((rest & bit_of(ReplicaId(replica))) != 0) {
+            ask(nonce, read, ReplicaId(replica));
+        }
+    }
+    return true;
 }
 
 void Session::State::on_read_reply(ReplicaId from, const wire::ReadReply& reply) {
@@ -221,7 +245,7 @@ void Session::State::judge(std::uint64_t nonce) {
     const bool all_answered = read.asked != 0 && (read.asked & ~read.finished) == 0;
     if (!digest) {
         // Fewer than q were there to ask: others may still connect before the round ends.
-        if (all_answered && count_of(read.asked) >= quorum.q) {
+        if (all_answered && !ask_rest(nonce, read) && count_of(read.asked) >= quorum.q) {
             next_round(nonce);
         }
         return;
@@ -230,7 +254,7 @@ void Session::State::judge(std::uint64_t nonce) {
         return reply && reply->digest == *digest && reply->result;
     });
     if (whole == read.replies.end()) {
-        if (all_answered || (read.asked_in_full & ~read.finished) == 0) {
+        if ((all_answered || (read.asked_in_full & ~read.finished) == 0) && !ask_rest(nonce, read)) {
             next_round(nonce);  // those who were asked for it in full had another state, or lied
         }
         return;
@@ -337,9 +361,11 @@ ReadResult Session::State::read_failure(const PendingRead& read) const {
 void Session::State::tick_reads() {
     std::vector<std::uint64_t> late;
     std::vector<std::uint64_t> over;
-    for (const auto& [nonce, read] : reads) {
+    for (auto& [nonce, read] : reads) {
         if (read.deadline_ms <= now_ms) {
             late.push_back(nonce);
+        } else if (read.round == 1 && read.rest_at_ms != 0 && read.rest_at_ms <= now_ms) {
+            (void)ask_rest(nonce, read);
         } else if ((read.round == 1 || read.round == 2) && read.round_ends_ms <= now_ms) {
             over.push_back(nonce);
         }

@@ -32,6 +32,8 @@ struct PendingRead {
 
     unsigned round = 0;  // 0 not sent, 1, 2, 3: as an ordered operation
     std::uint64_t round_ends_ms = 0;
+    std::uint64_t rest_at_ms = 0;  // when those that were not asked at first are
+    bool rest_asked = false;
     consensus::Height executed_min;
     ReplicaSet asked = 0;
     ReplicaSet asked_in_full = 0;
@@ -75,6 +77,7 @@ struct Session::State {
     void read(kvstore::Query query, OnRead done, std::optional<consensus::ReplicaId> stale_from, bool in_order = false);
     void start_reads();
     void ask(std::uint64_t nonce, PendingRead& read, consensus::ReplicaId replica);
+    [[nodiscard]] bool ask_rest(std::uint64_t nonce, PendingRead& read);
     void begin_round(std::uint64_t nonce, PendingRead& read);
     void on_read_reply(consensus::ReplicaId from, const wire::ReadReply& reply);
     void on_read_refusal(consensus::ReplicaId from, const wire::Refusal& refusal);
@@ -122,6 +125,7 @@ struct Session::State {
     std::unordered_map<std::uint64_t, PendingRead> reads;  // by nonce
     std::deque<std::uint64_t> reads_waiting;
     std::size_t reads_under_way = 0;
+    std::uint64_t reads_of_all;  // so many more are asked of everybody at once
     std::uint64_t next_nonce = 1;
 
     WatchBook watches;

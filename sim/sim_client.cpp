@@ -41,6 +41,7 @@ SimClient::SimClient(std::size_t index, const ClientContext& context, const cryp
     options.retry_ms = context.scenario.workload.retry_ms;
     options.timeout_ms = context.scenario.workload.timeout_ms;
     options.replicas_probe_every = 8;
+    options.reads_before_sparing = context.scenario.seed % 3;  // clients live for few reads here
     session_ = std::make_unique<client::Session>(context.membership, signer, options);
     next_issue_ = random_.below(2 * context.scenario.workload.think_us + 1);
     add_watches();
