@@ -200,7 +200,7 @@ TEST_P(DiskFaultsTest, a_state_that_was_found_damaged_is_not_believed_by_the_nex
 
 TEST_P(DiskFaultsTest, a_disk_that_fails_one_operation_in_ten_costs_nothing_but_restarts) {
     const RunResult result = run(quiet(), {event(200 * ms, FaultKind::bad_disk, 1, 100'000, trouble_all)});
-    EXPECT_GE(result.numbers.crashes, 3U);
+    EXPECT_GE(result.numbers.crashes, 1U);
 }
 
 TEST_P(DiskFaultsTest, power_fails_for_several_at_once) {
