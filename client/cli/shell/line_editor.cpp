@@ -216,6 +216,8 @@ TypedLine LineEditor::read(const std::string& prompt) {
     // A command may have read to the end of what was typed for it.
     std::clearerr(stdin);
     std::cin.clear();
+    // Before the prompt: libedit shows it first, and a Ctrl-C that comes in between would be a signal.
+    ::el_set(state_->editor.get(), EL_PREP_TERM, 1);
     int count = 0;
     const char* line = ::el_gets(state_->editor.get(), &count);
     if (state_->interrupted || line == nullptr || count <= 0) {
