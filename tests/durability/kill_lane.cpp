@@ -113,7 +113,20 @@ bool KillLane::stuck() const {
     return unanswered_ >= unanswered_max;
 }
 
+void KillLane::let_peers_forget(std::uint16_t victim) {
+    for (const config::ReplicaEntry& replica : fleet_->cluster().replicas) {
+        if (replica.id != victim) {
+            fleet_->kill(replica.id);
+            start(replica.id);
+            note(fleet_->settle());
+        }
+    }
+}
+
 void KillLane::go_away(std::uint16_t victim, KillRole role, std::vector<lab::Operation>& operations) {
+    if (role == KillRole::fetching) {
+        let_peers_forget(victim);
+    }
     fleet_->kill(victim);
     const std::size_t missed = role == KillRole::fetching ? missed_fetching : missed_starting;
     while (operations.size() < missed && !stuck()) {

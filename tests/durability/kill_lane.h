@@ -65,6 +65,8 @@ class KillLane {
     // Several writes in a row were not done: a trouble, which says how the replicas are, and nothing more is waited
     // for.
     [[nodiscard]] bool stuck() const;
+    // Every other replica is started anew, so that none keeps blocks for the victim, who fetched from them before.
+    void let_peers_forget(std::uint16_t victim);
     // Killed, and started again after the others went on without it; what they did is added to the operations.
     void go_away(std::uint16_t victim, KillRole role, std::vector<lab::Operation>& operations);
     void await_start(std::uint16_t victim);
