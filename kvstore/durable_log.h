@@ -137,7 +137,6 @@ class DurableLog final : public ConsensusLog {
     [[nodiscard]] bool awaits_block(LogSequence last, const Hole& hole) const;               // under `mutex_`
     [[nodiscard]] std::optional<LogSequence> hole_of(const crypto::Digest& block) const;
     void note_hole(LogSequence first, LogSequence last) const;  // under `mutex_`
-    [[nodiscard]] Result<void> opens(const RawEntry& entry) const;
     [[nodiscard]] Result<std::vector<Gap>> look_through(LogSequence from, std::size_t records_max,
                                                         LogScrub& done) const;
     [[nodiscard]] Result<void> confirm(Gap gap) const;

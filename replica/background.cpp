@@ -22,8 +22,8 @@ constexpr int nice_level = 5;
 constexpr std::size_t chunk_bytes_max = std::size_t{48} << 20;
 constexpr int requests_per_peer_max = 64;
 constexpr int client_requests_max = 512;
-// Records of the log that are read again each second.
-constexpr std::size_t scrubbed_per_look = 2'000;
+// Records of the log that are read again in one step of its scrub.
+constexpr std::size_t scrubbed_per_step = 16;
 
 }  // namespace
 
@@ -110,8 +110,8 @@ void Background::run() {
             std::visit([this](auto& one) { handle(one); }, task);
         }
         next_step = keeper_.step();
+        log_pace_.look(&std::chrono::steady_clock::now, [this] { return scrub_log(); });
         if (std::chrono::steady_clock::now() >= next_look) {
-            scrub_log();
             look_at_disk();
             next_look = std::chrono::steady_clock::now() + look_every;
         }
@@ -180,14 +180,20 @@ void Background::look_at_disk() {
 }
 
 // Reads on through the records; what does not open is remembered by the log itself.
-void Background::scrub_log() {
-    const auto step = log_.scrub(next_scrubbed_, scrubbed_per_look);
-    next_scrubbed_ = step ? step->next : 0;
-    log_scrubbed_.fetch_add(step ? step->records : 0, std::memory_order_relaxed);
-    log_scrubs_.fetch_add(step && step->next == 0 ? 1 : 0, std::memory_order_relaxed);
+ScrubPace::Step Background::scrub_log() {
+    const auto step = log_.scrub(next_scrubbed_, scrubbed_per_step);
     if (!step) {
+        next_scrubbed_ = 0;
         spdlog::error("event=log_unreadable why=\"{}\"", step.error().message);
+        return ScrubPace::Step::failed;
     }
+    next_scrubbed_ = step->next;
+    log_scrubbed_.fetch_add(step->records, std::memory_order_relaxed);
+    if (step->next != 0) {
+        return ScrubPace::Step::more;
+    }
+    log_scrubs_.fetch_add(1, std::memory_order_relaxed);
+    return ScrubPace::Step::round_over;
 }
 
 }  // namespace loyal::replica

@@ -14,6 +14,7 @@
 #include "replica/disk_watch.h"
 #include "replica/inbox.h"
 #include "replica/room.h"
+#include "replica/scrub_pace.h"
 #include "replica/state_transfer/keeper.h"
 #include "replica/work_queue.h"
 
@@ -85,7 +86,7 @@ class Background {
     void look_at_disk();
     using Time = std::chrono::steady_clock::time_point;
     [[nodiscard]] Time look_for_room(Time due);
-    void scrub_log();
+    [[nodiscard]] ScrubPace::Step scrub_log();
 
     const kvstore::ConsensusLog& log_;
     std::filesystem::path data_;
@@ -97,6 +98,7 @@ class Background {
     std::atomic<std::size_t> chunk_bytes_{0};                    // that wait here
     std::map<consensus::ReplicaId, std::atomic<int>> requests_;  // of each peer that wait here; fixed keys
     std::atomic<int> client_requests_{0};                        // that wait here, of all clients
+    ScrubPace log_pace_;
     std::uint64_t next_scrubbed_ = 0;                            // record of the log
     std::atomic<std::uint64_t> log_scrubbed_{0};                 // records
     std::atomic<std::uint64_t> log_scrubs_{0};                   // rounds through all of them

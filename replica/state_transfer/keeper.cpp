@@ -18,12 +18,12 @@ using std::chrono::milliseconds;
 
 // Bounds of one step.
 constexpr std::size_t records_per_step = 512;
+constexpr std::size_t scrubbed_per_step = 16;
 constexpr std::uint64_t blocks_per_step = 64;
 constexpr milliseconds transfer_step{20};
 // How often somebody looks.
 constexpr milliseconds transfer_every{5};
 constexpr milliseconds look_every{10};
-constexpr milliseconds scrub_every{50};
 constexpr std::chrono::seconds try_again_after{2};
 
 std::uint64_t milliseconds_of(StateKeeper::Clock::time_point at) {
@@ -46,7 +46,6 @@ void StateKeeper::keep(std::uint64_t generation, std::unique_ptr<kvstore::Checkp
     target_.reset();
     newer_.reset();
     phase_ = Phase::none;
-    next_scrub_ = Clock::now() + scrub_every;
     if (checkpoints_) {
         const auto roots = checkpoints_->roots();  // the core got these when it began
         told_ = roots.empty() ? consensus::Height(0) : roots.back().height;
@@ -431,26 +430,28 @@ StateKeeper::Clock::time_point StateKeeper::take_and_scrub(Clock::time_point now
     if (*worked) {
         return now;
     }
-    if (now >= next_scrub_ && options_.scrub_records_per_second > 0) {
-        const auto per_look = options_.scrub_records_per_second * static_cast<std::size_t>(scrub_every.count()) / 1'000;
-        next_scrub_ = now + scrub_every;
-        const auto scrubbed = checkpoints_->scrub(std::max<std::size_t>(1, per_look));
-        if (!scrubbed) {
-            if (scrubbed.error().code == Errc::corrupted) {
-                damaged(scrubbed.error().message);
-            }
-            return now + look_every;
-        }
-        {
-            const std::lock_guard lock(mutex_);
-            status_.records_scrubbed += scrubbed->records;
-            status_.scrubs += scrubbed->wrapped ? 1 : 0;
-        }
-        if (scrubbed->damage) {
-            damaged(*scrubbed->damage);
-        }
-    }
+    scrub_pace_.look(&Clock::now, [this] { return scrub(); });
     return now + look_every;
+}
+
+ScrubPace::Step StateKeeper::scrub() {
+    const auto scrubbed = checkpoints_->scrub(scrubbed_per_step);
+    if (!scrubbed) {
+        if (scrubbed.error().code == Errc::corrupted) {
+            damaged(scrubbed.error().message);
+        }
+        return ScrubPace::Step::failed;
+    }
+    {
+        const std::lock_guard lock(mutex_);
+        status_.records_scrubbed += scrubbed->records;
+        status_.scrubs += scrubbed->wrapped ? 1 : 0;
+    }
+    if (scrubbed->damage) {
+        damaged(*scrubbed->damage);
+        return ScrubPace::Step::failed;
+    }
+    return scrubbed->wrapped ? ScrubPace::Step::round_over : ScrubPace::Step::more;
 }
 
 KeeperStatus StateKeeper::status() const {

@@ -20,6 +20,7 @@
 #include "consensus/input_effect.h"
 #include "kvstore/consensus_log.h"
 #include "kvstore/state_proof.h"
+#include "replica/scrub_pace.h"
 #include "replica/state_folder.h"
 #include "replica/state_transfer/state_fetch.h"
 
@@ -75,7 +76,6 @@ struct KeeperOptions {
     consensus::ClusterContext context;
     crypto::Digest genesis_state;  // root at height 0; zero: empty
     consensus::Quorum quorum;
-    std::size_t scrub_records_per_second = 10'000;
 };
 
 class StateKeeper {
@@ -116,6 +116,7 @@ class StateKeeper {
     void execute_step();
     void hand_over();
     [[nodiscard]] Clock::time_point take_and_scrub(Clock::time_point now);
+    [[nodiscard]] ScrubPace::Step scrub();
     void damaged(const std::string& why);
     void note_progress();
     [[nodiscard]] kvstore::StateRoot root_of(const consensus::FetchState& target) const;
@@ -131,7 +132,7 @@ class StateKeeper {
     bool diverged_ = false;
     bool damage_told_ = false;
     consensus::Height told_;  // highest checkpoint that was reported
-    Clock::time_point next_scrub_;
+    ScrubPace scrub_pace_;
 
     std::optional<consensus::FetchState> target_;
     std::optional<consensus::FetchState> newer_;  // that the fetcher was told of
