@@ -99,9 +99,9 @@ class Background {
     std::map<consensus::ReplicaId, std::atomic<int>> requests_;  // of each peer that wait here; fixed keys
     std::atomic<int> client_requests_{0};                        // that wait here, of all clients
     ScrubPace log_pace_;
-    std::uint64_t next_scrubbed_ = 0;                            // record of the log
-    std::atomic<std::uint64_t> log_scrubbed_{0};                 // records
-    std::atomic<std::uint64_t> log_scrubs_{0};                   // rounds through all of them
+    std::uint64_t next_scrubbed_ = 0;             // record of the log
+    std::atomic<std::uint64_t> log_scrubbed_{0};  // records
+    std::atomic<std::uint64_t> log_scrubs_{0};    // rounds through all of them
     std::thread thread_;
 };
 

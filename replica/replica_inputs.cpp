@@ -6,6 +6,7 @@
 
 #include "config/limits.h"
 #include "replica/replica_state.h"
+#include "wire/codec.h"
 
 namespace loyal::replica {
 namespace {
@@ -28,6 +29,12 @@ bool over(T value, T limit, bool already) {
     return value > (already ? limit / 2 : limit);
 }
 
+bool take_one(std::size_t& left) {
+    const bool any = left > 0;
+    left -= any ? 1 : 0;
+    return any;
+}
+
 }  // namespace
 
 // ---- From the sockets
@@ -45,11 +52,20 @@ void Replica::State::on_peer_state(consensus::ReplicaId peer, bool up, const std
     }
 }
 
-// A short message that nothing waits before is checked on the spot: waking a worker takes longer than a signature. Only
-// a few a batch, so that a flood still goes to the workers and their turns.
+// A short message that nothing waits before is checked on the spot, and a short read in any case: waking a worker takes
+// longer than a signature. Only a few a batch, so that a flood still goes to the workers and their turns.
+bool Replica::State::check_here(const VerifyTask& task) {
+    if (task.frame.size() > check_here_bytes_max) {
+        return false;
+    }
+    if (std::holds_alternative<ClientFrame>(task.author) && wire::begins_as_read(task.frame)) {
+        return take_one(reads_here_left);
+    }
+    return pool->waiting() == 0 && take_one(checks_here_left);
+}
+
 void Replica::State::verify(VerifyTask task) {
-    if (checks_here_left > 0 && task.frame.size() <= check_here_bytes_max && pool->waiting() == 0) {
-        --checks_here_left;
+    if (check_here(task)) {
         verified.push(pool->verify(std::move(task)));
         return;
     }
@@ -304,6 +320,7 @@ void Replica::State::begin_input() {
 void Replica::State::end_batch() {
     batch_open = false;
     checks_here_left = checks_here_max;
+    reads_here_left = reads_here_max;
     if (!stopping) {
         node.end_of_batch();
         flush();

@@ -41,6 +41,8 @@ namespace loyal::replica {
 // Messages of a batch that the event loop may check itself, and how long they may be: votes, small envelopes.
 inline constexpr std::size_t checks_here_max = 4;
 inline constexpr std::size_t check_here_bytes_max = 1024;
+// Reads have no signature to be checked.
+inline constexpr std::size_t reads_here_max = 128;
 
 struct Replica::State final : NodePort {
     State(ReplicaOptions replica_options, crypto::Identity key, OpenedData opened);
@@ -68,6 +70,7 @@ struct Replica::State final : NodePort {
 
     // ---- Inputs (replica_inputs.cpp)
     void on_peer_state(consensus::ReplicaId peer, bool up, const std::string& detail);
+    [[nodiscard]] bool check_here(const VerifyTask& task);
     void verify(VerifyTask task);
     void on_peer_frames(consensus::ReplicaId from, Link& link, std::vector<Bytes>&& frames);
     void on_client_frames(Link& link, const consensus::ClientId& client, std::vector<Bytes>&& frames);
@@ -185,6 +188,7 @@ struct Replica::State final : NodePort {
     std::set<consensus::ReplicaId> peers_up;
     bool batch_open = false;
     std::size_t checks_here_left = checks_here_max;
+    std::size_t reads_here_left = reads_here_max;
     bool clients_paused = false;
     bool peers_paused = false;
     bool stopping = false;

@@ -18,6 +18,8 @@ namespace loyal::wire {
 
 [[nodiscard]] Bytes encode(const ClientMessage& message);
 [[nodiscard]] Result<ClientMessage> decode_client(ByteView frame);
+// Such a frame is a Read or malformed, so to decode it costs no check of a signature.
+[[nodiscard]] bool begins_as_read(ByteView client_frame);
 
 [[nodiscard]] Bytes encode(const ReplicaMessage& message);
 // As above, but every frame is at most `frame_bytes_max` long (at least 1 KiB; 0: limits::frame_bytes_max): a Reply is

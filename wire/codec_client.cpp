@@ -114,10 +114,20 @@ Bytes encode(const ClientMessage& message) {
     return serialize(frame);
 }
 
+bool begins_as_read(ByteView client_frame) {
+    constexpr unsigned length_delimited = 2;  // Protobuf's wire type of a message
+    constexpr auto tag =
+        static_cast<std::uint8_t>(unsigned{v1::ClientFrame::kReadFieldNumber} << 3U | length_delimited);
+    return !client_frame.empty() && client_frame.front() == tag;
+}
+
 Result<ClientMessage> decode_client(ByteView bytes) {
     v1::ClientFrame frame;
     if (auto parsed = parse(frame, bytes, "client frame"); !parsed) {
         return tl::unexpected(parsed.error());
+    }
+    if (begins_as_read(bytes) && !frame.has_read()) {
+        return malformed("client frame", "several messages in it");
     }
     switch (frame.message_case()) {
         case v1::ClientFrame::kSubmit: return submit_from(frame.submit());

@@ -66,6 +66,24 @@ TEST(CodecClient, bounds_are_checked) {
     EXPECT_FALSE(decode(frame));
 }
 
+RC_GTEST_PROP(CodecClient, reads_and_nothing_else_begin_as_one, ()) {
+    const ClientMessage message = any_client_message();
+    RC_ASSERT(begins_as_read(encode(message)) == std::holds_alternative<Read>(message));
+}
+
+TEST(CodecClient, an_envelope_that_pretends_to_be_a_read_is_refused) {
+    const Bytes query = kvstore::encode_query(kvstore::Range{{'k'}, {}, 0, false, false, false});
+    rc::check([&query] {
+        Bytes both = encode(ClientMessage(Read{1, *kvstore::decode_query(query), {}, true, false}));
+        const Bytes envelope = encode(ClientMessage(Submit{any_envelope()}));
+        both.insert(both.end(), envelope.begin(), envelope.end());
+        RC_ASSERT(begins_as_read(both));
+        const auto decoded = decode_client(both);
+        RC_ASSERT(!decoded.has_value());
+        RC_ASSERT(decoded.error().message.find("several messages") != std::string::npos);
+    });
+}
+
 TEST(CodecClient, a_frame_over_the_limit_is_refused) {
     const Bytes bytes(limits::frame_bytes_max + 1, 0);
     EXPECT_FALSE(decode_client(bytes));
