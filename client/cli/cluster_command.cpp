@@ -107,17 +107,21 @@ Answer<Exit> init(const Globals& globals, ClusterArguments& arguments) {
 // What `up` was asked for must not silently differ from what is there.
 Answer<void> check_same(const config::Cluster& cluster, const InitArguments& init) {
     const auto given = [&](const char* name) { return init.has(name); };
-    const bool same = (!given("--replicas") || init.options.replicas == cluster.replicas.size()) &&
-                      (!given("--fault-model") || init.options.fault_model == cluster.fault_model) &&
-                      (!given("--crash-mode") || init.options.crash_mode == cluster.crash_mode) &&
-                      (!given("--experiments") || init.options.experiments == cluster.experiments);
+    const bool same =
+        (!given("--replicas") || init.options.replicas == cluster.replicas.size()) &&
+        (!given("--fault-model") || init.options.fault_model == cluster.fault_model) &&
+        (!given("--crash-mode") || init.options.crash_mode == cluster.crash_mode) &&
+        (!given("--history-revisions") || init.options.history_revisions == cluster.history_revisions) &&
+        (!given("--checkpoint-interval") || init.options.checkpoint_interval == cluster.checkpoint_interval) &&
+        (!given("--experiments") || init.options.experiments == cluster.experiments);
     if (!same) {
         return refuse(
             Exit::usage, "conflict",
-            fmt::format("{} already holds a cluster of {} replicas ({} fault model, experiments {}), not the one that "
-                        "the options ask for; leave the options out, or end it with `loyal cluster wipe`",
+            fmt::format("{} already holds a cluster of {} replicas ({} fault model, experiments {}, {} revisions of "
+                        "history, a checkpoint every {} blocks), not the one that the options ask for; leave the "
+                        "options out, or end it with `loyal cluster wipe`",
                         cluster.directory.string(), cluster.replicas.size(), name_of(cluster.fault_model),
-                        cluster.experiments ? "on" : "off"));
+                        cluster.experiments ? "on" : "off", cluster.history_revisions, cluster.checkpoint_interval));
     }
     return {};
 }

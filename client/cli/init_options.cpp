@@ -10,6 +10,9 @@
 namespace loyal::cli {
 namespace {
 
+// What validation asks for with the window that `init` writes.
+constexpr std::uint64_t checkpoint_interval_min = 4 * limits::window_default;
+
 Answer<config::ClientRequest> parse_client(const std::string& text) {
     const std::size_t equals = text.find('=');
     if (equals == std::string::npos || equals == 0) {
@@ -74,6 +77,13 @@ void add_init_options(CLI::App* command, InitArguments& init) {
                          fmt::format("How many revisions are kept for `get --rev` and `history`; {} to {}",
                                      limits::history_revisions_min, limits::history_revisions_max))
             ->check(CLI::Range(limits::history_revisions_min, limits::history_revisions_max))
+            ->capture_default_str(),
+        command
+            ->add_option("--checkpoint-interval", options.checkpoint_interval,
+                         fmt::format("Blocks from one checkpoint of the state to the next; {} to {}. Few: proofs and "
+                                     "backups soon, a short log. Many: who was away for long fetches blocks, not state",
+                                     checkpoint_interval_min, limits::checkpoint_interval_max))
+            ->check(CLI::Range(checkpoint_interval_min, limits::checkpoint_interval_max))
             ->capture_default_str()};
     // One argument an occurrence: what follows may be the folder.
     init.given[4]->allow_extra_args(false);

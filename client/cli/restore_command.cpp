@@ -38,7 +38,9 @@ Answer<Exit> restore_cluster(const Globals& globals, RestoreArguments& arguments
     options.directory = arguments.directory;
     options.init = arguments.init.options;
     options.settle = [&arguments](const backup::BackupFacts& from, config::InitOptions& init) {
-        init.checkpoint_interval = from.cluster.checkpoint_interval;
+        if (!arguments.init.has("--checkpoint-interval")) {
+            init.checkpoint_interval = from.cluster.checkpoint_interval;
+        }
         if (!arguments.init.has("--history-revisions")) {
             init.history_revisions = from.cluster.history_revisions;
         }

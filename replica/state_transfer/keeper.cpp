@@ -101,10 +101,11 @@ void StateKeeper::prove(std::uint64_t link, std::uint64_t nonce, ByteView key) {
 Result<kvstore::StateProof> StateKeeper::proof_of(ByteView key) {
     const auto checkpoint = newest_proof();
     if (!checkpoint) {
-        return fail(Errc::unavailable,
-                    "no checkpoint is stable here yet: one is taken every " +
-                        std::to_string(options_.setup.checkpoints.interval) +
-                        " blocks (checkpoint_interval in cluster.toml), and is stable once as many more are committed");
+        return fail(
+            Errc::unavailable,
+            "no checkpoint is stable here yet: one is taken every " +
+                std::to_string(options_.setup.checkpoints.interval) +
+                " blocks, and is stable once as many more are committed (`cluster init --checkpoint-interval`)");
     }
     auto certified = kvstore::certified_root(*checkpoint, options_.quorum.q);
     if (!certified && checkpoint->commit) {

@@ -11,15 +11,8 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 using ::testing::HasSubstr;
 
-// A checkpoint each 32 blocks: a few writes and there is one.
-void set_checkpoint_interval(const fs::path& folder, const std::string& blocks) {
-    const fs::path file = folder / "cluster.toml";
-    std::string text = read_text(file);
-    const std::string name = "checkpoint_interval = ";
-    const std::size_t begin = text.find(name) + name.size();
-    text.replace(begin, text.find_first_not_of("0123456789", begin) - begin, blocks);
-    write_text(file, text);
-}
+// A few writes and there is a checkpoint.
+const std::vector<std::string> soon = {"--checkpoint-interval", "32"};
 
 std::string records(int count) {
     std::string text;
@@ -50,8 +43,7 @@ class OtherCluster {
 };
 
 TEST(BackupAndRestore, of_a_cluster_under_load_gives_another_one_with_all_its_data) {
-    ClusterOfProcesses cluster;
-    set_checkpoint_interval(cluster.folder(), "32");
+    ClusterOfProcesses cluster(soon);
     cluster.up();
     ASSERT_EQ(cluster.loyal({"import", "-"}, records(1'000)).exit, 0);
     ASSERT_EQ(cluster.loyal({"put", "user/7", "changed"}).exit, 0);
@@ -102,8 +94,7 @@ TEST(BackupAndRestore, of_a_cluster_under_load_gives_another_one_with_all_its_da
 }
 
 TEST(BackupAndRestore, refuses_what_it_must) {
-    ClusterOfProcesses cluster;
-    set_checkpoint_interval(cluster.folder(), "32");
+    ClusterOfProcesses cluster(soon);
     cluster.up();
     ASSERT_EQ(cluster.loyal({"put", "k", "v"}).exit, 0);
     const std::string file = cluster.path("backup.lkv");

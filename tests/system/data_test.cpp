@@ -199,6 +199,8 @@ TEST(Data, up_and_down_are_idempotent_and_wipe_wants_a_stopped_cluster) {
         EXPECT_EQ(cluster.pid_of(id), pids[static_cast<std::size_t>(id)]);
     }
     EXPECT_EQ(cluster.loyal({"cluster", "up", "--replicas", "7"}).exit, 2) << "it has four";
+    EXPECT_EQ(cluster.loyal({"cluster", "up", "--checkpoint-interval", "64"}).exit, 2) << "it has another";
+    EXPECT_EQ(cluster.loyal({"cluster", "up", "--checkpoint-interval", "1"}).exit, 2) << "nobody may have that";
     EXPECT_EQ(cluster.loyal({"cluster", "wipe", "--yes"}).exit, 2);
     ASSERT_EQ(cluster.loyal({"put", "k", "v"}).exit, 0);
     EXPECT_THAT(cluster.loyal({"cluster", "logs", "2", "--lines", "1000"}).out, HasSubstr("event=start"));

@@ -12,16 +12,6 @@ using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-// A checkpoint each so many blocks: a few writes and there is one.
-void take_checkpoints_each(const std::filesystem::path& folder, const std::string& blocks) {
-    const std::filesystem::path file = folder / "cluster.toml";
-    std::string text = read_text(file);
-    const std::string name = "checkpoint_interval = ";
-    const std::size_t begin = text.find(name) + name.size();
-    text.replace(begin, text.find_first_not_of("0123456789", begin) - begin, blocks);
-    write_text(file, text);
-}
-
 // The cluster file alone, away from keys and replicas.
 Ran verify(const ClusterOfProcesses& cluster, const std::string& file) {
     const std::string alone = cluster.path("public.toml");
@@ -108,8 +98,8 @@ TEST(Proof, a_tampered_file_proves_nothing_and_other_files_are_no_proofs) {
 TEST(Proof, of_the_state_at_a_checkpoint) {
     for (const char* model : {"byzantine", "crash"}) {
         const bool crash = std::string(model) == "crash";
-        ClusterOfProcesses cluster({"--fault-model", model, "--replicas", crash ? "3" : "4", "--experiments"});
-        take_checkpoints_each(cluster.folder(), "32");
+        ClusterOfProcesses cluster(
+            {"--fault-model", model, "--replicas", crash ? "3" : "4", "--experiments", "--checkpoint-interval", "32"});
         cluster.up();
         const Ran early = cluster.loyal({"get", "k", "--proof-state", cluster.path("early")});
         EXPECT_EQ(early.exit, 3) << early.error;

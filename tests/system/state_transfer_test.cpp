@@ -22,15 +22,7 @@ constexpr std::chrono::seconds recovery_max{90};
 // Checkpoints so near to each other that a few seconds of load are many.
 class ClusterWithCheckpoints : public ClusterOfProcesses {
  public:
-    explicit ClusterWithCheckpoints(const std::vector<std::string>& init = {}) : ClusterOfProcesses(init) {
-        const fs::path file = folder() / "cluster.toml";
-        std::string text = read_text(file);
-        const std::string name = "checkpoint_interval = ";
-        const std::size_t at = text.find(name);
-        EXPECT_NE(at, std::string::npos) << text;
-        const std::size_t begin = at + name.size();
-        text.replace(begin, text.find_first_not_of("0123456789", begin) - begin, "32");
-        write_text(file, text);
+    explicit ClusterWithCheckpoints(std::vector<std::string> init = {}) : ClusterOfProcesses(often(std::move(init))) {
         up();
     }
     void load(const char* seconds) const {
@@ -58,6 +50,10 @@ class ClusterWithCheckpoints : public ClusterOfProcesses {
     }
 
  private:
+    static std::vector<std::string> often(std::vector<std::string> init) {
+        init.insert(init.end(), {"--checkpoint-interval", "32"});
+        return init;
+    }
     [[nodiscard]] std::uint64_t number_of(int id, const char* field) const {
         const json row = status_of(id);
         return row.contains(field) && row[field].is_number() ? row[field].get<std::uint64_t>() : 0;

@@ -66,7 +66,13 @@ TEST(Watch, a_killed_primary_and_liars_change_nothing_of_what_is_told) {
         const std::string id = std::to_string(liar);
         ASSERT_EQ(cluster.loyal({"traitor", id, "lie-to-clients"}).exit, 0);
         write_round(cluster, 2 + liar, count);
-        ASSERT_EQ(cluster.loyal({"traitor", id, "none"}).exit, 0);
+        if (liar < 3) {
+            // What it said is remembered until it is asked anew. Before that, the next liar would be one too many.
+            ASSERT_EQ(cluster.down({"--only", id}).exit, 0);
+            cluster.up({"--only", id});
+            ASSERT_TRUE(eventually([&] { return cluster.caught_up(liar) && cluster.status_of(liar)["watches"] == 1; }))
+                << cluster.status().dump(1);
+        }
     }
     const Ran ran = watch->finish();
     EXPECT_EQ(ran.exit, 0) << ran.error;
