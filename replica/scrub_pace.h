@@ -1,6 +1,7 @@
 // ScrubPace: how fast a scrub reads on: for so much time in every period, whatever its records cost (a block costs many
-// times what a small key does). So it takes 1 % of a core and of the disk from those who serve, and a round through
-// everything takes as long as that needs; a short round waits before it starts anew.
+// times what a small key does). So those who serve lose 1 % of a core and of the disk to it, a little more where single
+// records are large, and a round through everything takes as long as that needs; a short round waits before it starts
+// anew.
 //
 // One thread at a time.
 #pragma once
@@ -15,7 +16,7 @@ class ScrubPace {
  public:
     using Time = std::chrono::steady_clock::time_point;
     static constexpr std::chrono::milliseconds period{50};
-    static constexpr std::chrono::microseconds share{500};  // of each period, and the last step's time
+    static constexpr std::chrono::microseconds share{500};  // of each period; a step that takes longer is not cut short
     static constexpr std::chrono::seconds round_every{1};   // at the most often
 
     enum class Step : std::uint8_t { more, round_over, failed };

@@ -18,7 +18,6 @@ using std::chrono::milliseconds;
 
 // Bounds of one step.
 constexpr std::size_t records_per_step = 512;
-constexpr std::size_t scrubbed_per_step = 16;
 constexpr std::uint64_t blocks_per_step = 64;
 constexpr milliseconds transfer_step{20};
 // How often somebody looks.
@@ -436,7 +435,7 @@ StateKeeper::Clock::time_point StateKeeper::take_and_scrub(Clock::time_point now
 }
 
 ScrubPace::Step StateKeeper::scrub() {
-    const auto scrubbed = checkpoints_->scrub(scrubbed_per_step);
+    const auto scrubbed = checkpoints_->scrub(1);  // of up to a MiB: so that the pace is kept
     if (!scrubbed) {
         if (scrubbed.error().code == Errc::corrupted) {
             damaged(scrubbed.error().message);
