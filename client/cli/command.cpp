@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
+#include "client/cli/choice.h"
 #include "client/cli/proof_commands.h"
 #include "config/duration.h"
 #include "crypto/identity.h"
@@ -36,7 +37,7 @@ void add_globals(CLI::App& app, Globals& globals, bool in_shell) {
         });
     app.add_option("-w,--write-out", globals.format, "Output: simple, json or table (default simple)")
         ->type_name("FORMAT")
-        ->transform(CLI::CheckedTransformer(std::map<std::string, OutputFormat>{
+        ->transform(choice(std::map<std::string, OutputFormat>{
             {"simple", OutputFormat::simple}, {"json", OutputFormat::json}, {"table", OutputFormat::table}}));
 }
 

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "client/cli/bytes_argument.h"
+#include "client/cli/choice.h"
 #include "client/cli/command.h"
 #include "client/cli/export_file.h"
 #include "client/cli/interrupt.h"
@@ -238,8 +239,8 @@ void add_export_command(CLI::App& app, CommandContext& context) {
     command->add_option("--prefix", options->prefix, "Only keys that begin with this");
     command->add_option("--format", options->format, "tsv or jsonl (default: by extension, else tsv)")
         ->type_name("FORMAT")
-        ->transform(CLI::CheckedTransformer(
-            std::map<std::string, RecordFormat>{{"tsv", RecordFormat::tsv}, {"jsonl", RecordFormat::jsonl}}));
+        ->transform(
+            choice(std::map<std::string, RecordFormat>{{"tsv", RecordFormat::tsv}, {"jsonl", RecordFormat::jsonl}}));
     add_text_form(command, options->form);
     when_chosen(command, context, [&context, options] { return export_records(context.globals, *options); });
 }

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "client/cli/bytes_argument.h"
+#include "client/cli/choice.h"
 #include "client/cli/command.h"
 #include "client/cli/item_text.h"
 #include "client/cli/model_arguments.h"
@@ -288,8 +289,8 @@ void add_get_command(CLI::App& app, CommandContext& context) {
     command->add_flag("--reverse", options->reverse, "From the last key to the first");
     command->add_option("--consistency", options->consistency, "linearizable (default), or stale: one replica's word")
         ->type_name("LEVEL")
-        ->transform(CLI::CheckedTransformer(std::map<std::string, Consistency>{
-            {"linearizable", Consistency::linearizable}, {"stale", Consistency::stale}}));
+        ->transform(choice(std::map<std::string, Consistency>{{"linearizable", Consistency::linearizable},
+                                                              {"stale", Consistency::stale}}));
     command->add_option("--replica", options->replica, "With --consistency stale: which replica to ask (default: any)");
     add_get_proof_options(command, options->proof);
     add_text_form(command, options->form);

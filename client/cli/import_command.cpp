@@ -19,6 +19,7 @@
 #include <nlohmann/json.hpp>
 
 #include "client/cli/bytes_argument.h"
+#include "client/cli/choice.h"
 #include "client/cli/command.h"
 #include "client/cli/import_state.h"
 #include "client/cli/interrupt.h"
@@ -447,8 +448,8 @@ void add_import_command(CLI::App& app, CommandContext& context) {
     command->add_option("file", options->path, "The file; - reads standard input")->required();
     command->add_option("--format", options->format, "tsv or jsonl (default: by extension, else by the first line)")
         ->type_name("FORMAT")
-        ->transform(CLI::CheckedTransformer(
-            std::map<std::string, RecordFormat>{{"tsv", RecordFormat::tsv}, {"jsonl", RecordFormat::jsonl}}));
+        ->transform(
+            choice(std::map<std::string, RecordFormat>{{"tsv", RecordFormat::tsv}, {"jsonl", RecordFormat::jsonl}}));
     command
         ->add_option("--resume", options->resume,
                      "Note in this file how far the import has come, and go on from there when it exists")

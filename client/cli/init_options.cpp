@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
+#include "client/cli/choice.h"
 #include "config/limits.h"
 
 namespace loyal::cli {
@@ -53,14 +54,14 @@ void add_init_options(CLI::App* command, InitArguments& init) {
         command->add_option("--replicas", options.replicas, "How many")->capture_default_str(),
         command->add_option("--fault-model", options.fault_model, "byzantine (default, n >= 3f+1) or crash (n >= 2f+1)")
             ->type_name("MODEL")
-            ->transform(CLI::CheckedTransformer(std::map<std::string, consensus::FaultModel>{
+            ->transform(choice(std::map<std::string, consensus::FaultModel>{
                 {"byzantine", consensus::FaultModel::byzantine}, {"crash", consensus::FaultModel::crash}})),
         command
             ->add_option("--crash-mode", options.crash_mode,
                          "With crash: recovery (default), or stop: a replica that crashed may not return")
             ->type_name("MODE")
-            ->transform(CLI::CheckedTransformer(std::map<std::string, config::CrashMode>{
-                {"recovery", config::CrashMode::recovery}, {"stop", config::CrashMode::stop}})),
+            ->transform(choice(std::map<std::string, config::CrashMode>{{"recovery", config::CrashMode::recovery},
+                                                                        {"stop", config::CrashMode::stop}})),
         command
             ->add_option("--base-port", options.base_port,
                          "Replica N listens on P+N (peers), P+100+N (clients), P+200+N (HTTP); 0: free ports")

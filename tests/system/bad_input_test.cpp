@@ -56,6 +56,22 @@ TEST(BadInput, a_cluster_file_that_makes_no_sense_is_refused_by_name) {
     EXPECT_EQ(cluster.loyal({"cluster", "up"}).exit, 0) << "the good file still is";
 }
 
+TEST(BadInput, a_word_that_is_no_choice_is_named_with_those_that_are) {
+    const ClusterOfProcesses cluster;
+    const auto refused = [&](const std::vector<std::string>& words, const char* remedy) {
+        const Ran ran = cluster.loyal(words);
+        EXPECT_EQ(ran.exit, 2);
+        EXPECT_THAT(ran.error, ::testing::HasSubstr(remedy));
+    };
+    refused({"export", "--format", "xml"}, "there is no xml; give jsonl or tsv");
+    refused({"import", "-", "--format", "xml"}, "give jsonl or tsv");
+    refused({"get", "k", "--consistency", "some"}, "give linearizable or stale");
+    refused({"get", "k", "-w", "xml"}, "give json or simple or table");
+    refused({"cluster", "init", cluster.path("c"), "--fault-model", "gullible"}, "give byzantine or crash");
+    refused({"cluster", "init", cluster.path("c"), "--crash-mode", "halt"}, "give recovery or stop");
+    EXPECT_THAT(cluster.loyal({"cluster", "init", "--help"}).out, ::testing::HasSubstr("--fault-model MODEL "));
+}
+
 TEST(BadInput, a_replica_key_is_refused_when_others_can_read_it_or_it_is_missing_or_another_replicas) {
     const ClusterOfProcesses cluster;
     const fs::path key = cluster.folder() / "keys" / "replica-0.key";
