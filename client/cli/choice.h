@@ -5,25 +5,27 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
 namespace loyal::cli {
 
-// For Option::transform.
+// For Option::transform. The words stand in the help, and the shell completes them from there.
 template <class Enum>
 [[nodiscard]] CLI::Validator choice(const std::map<std::string, Enum>& values) {
-    std::string words;
+    std::vector<std::string> words;
     for (const auto& [word, value] : values) {
-        words += (words.empty() ? "" : " or ") + word;
+        words.push_back(word);
     }
     const auto convert = std::make_shared<const CLI::Transformer>(values);
     return CLI::Validator(
         [values, words, convert](std::string& text) {
-            return values.contains(text) ? (*convert)(text) : fmt::format("there is no {}; give {}", text, words);
+            return values.contains(text) ? (*convert)(text)
+                                         : fmt::format("there is no {}; give {}", text, fmt::join(words, " or "));
         },
-        "", "choice");
+        fmt::format("{{{}}}", fmt::join(words, ",")), "choice");
 }
 
 }  // namespace loyal::cli

@@ -94,7 +94,7 @@ void step(Place& place, const std::string& word) {
     ++place.positional;
 }
 
-// The words of a set of values, as the parser describes it: "value in {simple->0,json->1,table->2} OR {0,1,2}".
+// The words of a set of values, as the parser describes it: "{json,simple,table}".
 std::vector<std::string> values_of(const CLI::Option& option) {
     std::vector<std::string> values;
     std::string text;
@@ -111,8 +111,7 @@ std::vector<std::string> values_of(const CLI::Option& option) {
     }
     for (std::size_t at = begin + 1; at < end;) {
         const std::size_t comma = std::min(text.find(',', at), end);
-        const std::string entry = text.substr(at, comma - at);
-        values.push_back(entry.substr(0, entry.find("->")));
+        values.push_back(text.substr(at, comma - at));
         at = comma + 1;
     }
     return values;
